@@ -1,0 +1,40 @@
+# Everything runs in .venv, which `make demo` and `make test` create; both are safe to repeat.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test check bench soak docs clean
+
+demo: $(STAMP)
+	$(BIN)/nocere demo --out demo
+
+test: $(STAMP) check
+	sh scripts/system-packages.sh
+	$(BIN)/pytest -n 2 --dist loadscope
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Needs the real data sets; see benchmarks/README.md.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/real_images.py
+
+soak: $(STAMP)
+	NOCERE_SOAK=1 $(BIN)/pytest tests/api/test_resume.py
+
+# The documentation is plain Markdown; its command reference is written from the program itself.
+docs: $(STAMP)
+	$(BIN)/python scripts/reference.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("nocere needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip==26.3"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch]' --group dev
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv demo

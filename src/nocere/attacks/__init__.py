@@ -1,0 +1,1 @@
+"""Attacks: searches that ask and propose, and the engine that runs them over many cases at once."""

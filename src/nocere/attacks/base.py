@@ -1,0 +1,115 @@
+"""The whole contract of an attack.
+
+An attack is a generator over a cohort of cases. It yields what it wants to ask (`Ask`), propose (`Propose`) or apply to
+every case (`Share`), and hears margins (`Answer`). It holds no target, no counter, no file and no success flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nocere.core.candidate import Proof
+from nocere.core.canonical import Json
+from nocere.core.case import Case
+from nocere.core.rng import RowRng
+from nocere.targets.base import Access
+from nocere.threats.base import PerturbationSet
+
+
+@dataclass(slots=True)
+class Ask:
+    """Evaluate rows. `rows[i]` is the cohort position behind row i (repeats are draws or substitutions)."""
+
+    x: Any
+    rows: NDArray[np.intp] | None = None
+    grad: bool = False
+    proofs: Sequence[Proof] | None = None
+
+
+@dataclass(slots=True)
+class Propose:
+    """Hand rows to the referee without evaluating them first (exact searches, minimal ones)."""
+
+    x: Any
+    rows: NDArray[np.intp] | None = None
+    proofs: Sequence[Proof] | None = None
+
+
+@dataclass(slots=True)
+class Share:
+    """One change for all: the engine applies it to every case, held-out ones too (`Shifts.shift`)."""
+
+    delta: Any
+
+
+@dataclass(slots=True)
+class Answer:
+    """Goal margins (> 0: goal met), gradients of the margin, and which rows were evaluated at all.
+
+    Rows of decided or spent cases have margin 0, gradient 0 and `live` False, and are not charged.
+    """
+
+    margin: NDArray[np.float64]
+    grad: Any
+    live: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A claim of an exact search about one cohort position; `CHECKERS[kind]` of the audit decides what it is worth."""
+
+    row: int
+    kind: str
+    data: Mapping[str, Json]
+
+
+Search: TypeAlias = Generator[Ask | Propose | Share, Answer, Sequence[Certificate]]
+
+
+@dataclass(slots=True)
+class Job:
+    """What an attack gets: copies of contents, rules, randomness, and how much may still be spent."""
+
+    cases: tuple[Case[Any], ...]
+    x0: Any
+    radius: NDArray[np.float64]
+    pset: PerturbationSet
+    rng: RowRng
+    fit: NDArray[np.bool_]
+    left: Callable[[int], int]
+    structure: Any = None
+
+
+class Attack(Protocol):
+    """A frozen dataclass of parameters with one generator.
+
+    `needs`: access it cannot do without. `scope`: "case" attacks treat cohort positions alone, "group" attacks see all
+    cases at once (universal ones). `cohort`: largest cohort, or None. `minimal`: looks for the smallest cost itself.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[Access]]
+    scope: ClassVar[Literal["case", "group"]]
+    cohort: ClassVar[int | None]
+    minimal: ClassVar[bool]
+
+    def search(self, job: Job) -> Search: ...
+
+
+class AttackDefaults:
+    """Defaults for the class variables of most attacks."""
+
+    needs: ClassVar[frozenset[Access]] = frozenset()
+    scope: ClassVar[Literal["case", "group"]] = "case"
+    cohort: ClassVar[int | None] = None
+    minimal: ClassVar[bool] = False
+
+
+def attack_json(attack: Any) -> dict[str, Any]:
+    """Name and parameters of an attack, for plans and keys."""
+    return {"name": attack.name, **(asdict(attack) if fields(attack) else {})}

@@ -1,0 +1,46 @@
+"""Checkers of certificates: a claim of an exact search counts only if one of these accepts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from nocere.attacks.base import Certificate
+from nocere.core.candidate import Candidate, Judge, Proof
+from nocere.core.case import Case
+from nocere.threats.base import PerturbationSet
+
+Checker: TypeAlias = Callable[[Case[Any], PerturbationSet, Judge, Certificate], bool]
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """A perturbation set that can list all of its members."""
+
+    def members(self, case: Case[Any]) -> Iterator[tuple[Any, Proof]]:
+        """Every content inside but the original, once, with a proof."""
+        ...
+
+
+def exhaustive(case: Case[Any], pset: PerturbationSet, judge: Judge, claim: Certificate) -> bool:
+    """True when the referee rejects every member of the set, and the claim counted as many as there are."""
+    if not isinstance(pset, Finite):
+        return False
+    members = [Candidate(case.id, x, pset.radius, proof) for x, proof in pset.members(case)]
+    if claim.data.get("members") != len(members):
+        return False
+    return not any(f.ok for f in judge.judge(members))
+
+
+CHECKERS: dict[str, Checker] = {"exhaustive": exhaustive}
+
+
+def accepted(case: Case[Any], pset: PerturbationSet, judge: Judge, claim: Certificate) -> bool:
+    """Whether a certificate stands; an unknown kind or a checker that fails accepts nothing."""
+    checker = CHECKERS.get(claim.kind)
+    if checker is None:
+        return False
+    try:
+        return checker(case, pset, judge, claim)
+    except Exception:
+        return False

@@ -1,0 +1,1 @@
+"""Audits: plan, referee, runner, bundle, measures, criteria, replay."""

@@ -1,0 +1,92 @@
+"""Criteria, written before the run, turn measures into verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nocere.audit.measures.measure import Measure
+from nocere.core.intervals import required_n
+
+Word: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+
+
+class Criterion(BaseModel):
+    """One acceptance rule: a measure with a limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    measure: str
+    cell: str = ""
+    radius: float | None = None
+    group: str = "all"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Criterion:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """PASS only if the interval's worse limit meets the criterion, FAIL only if its better limit misses it."""
+
+    criterion: Criterion
+    word: Word
+    why: str
+    measure: Measure | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form."""
+        return {
+            "criterion": self.criterion.model_dump(),
+            "word": self.word,
+            "why": self.why,
+            "measure": None if self.measure is None else self.measure.to_json(),
+        }
+
+
+def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
+    """The verdict on one criterion, from the measures of a bundle."""
+    found = [
+        m
+        for m in measures
+        if (m.key, m.cell, m.radius, m.group) == (criterion.measure, criterion.cell, criterion.radius, criterion.group)
+    ]
+    if not found:
+        where = f" in cell {criterion.cell!r}" if criterion.cell else ""
+        at = "" if criterion.radius is None else f" at radius {criterion.radius:g}"
+        return Verdict(criterion, "ERROR", f"{criterion.measure} was not measured{where}{at}.", None)
+    m = found[0]
+    if m.value is None or m.low is None or m.high is None:
+        return Verdict(criterion, "ERROR", f"could not be measured: {m.why}", m)
+    if m.missing:
+        return Verdict(criterion, "ERROR", f"{m.missing} of {m.n + m.missing} cases could not be measured.", m)
+    floor = criterion.at_least is not None
+    limit = criterion.at_least if criterion.at_least is not None else criterion.at_most
+    assert limit is not None
+    worse, better = (m.low, m.high) if floor else (m.high, m.low)
+    word = f"{m.value:.3f} ({m.low:.3f} to {m.high:.3f}, n = {m.n})"
+    need = f"{'at least' if floor else 'at most'} {limit:g}"
+    if (worse >= limit) if floor else (worse <= limit):
+        return Verdict(criterion, "PASS", f"{word}: the whole interval is {need}.", m)
+    if (better < limit) if floor else (better > limit):
+        return Verdict(criterion, "FAIL", f"{word}: the whole interval misses {need}.", m)
+    n = required_n(m.value, limit)
+    more = "no sample size decides an observed value at the limit" if n is None else f"about {n} cases would decide it"
+    return Verdict(criterion, "INCONCLUSIVE", f"{word}: the interval contains the limit {limit:g}; {more}.", m)
+
+
+EXIT_ORDER: tuple[Word, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+
+
+def overall(verdicts: list[Verdict]) -> Word | None:
+    """The worst verdict, or None where no criterion was written."""
+    words = {v.word for v in verdicts}
+    return next((w for w in EXIT_ORDER if w in words), None)

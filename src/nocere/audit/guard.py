@@ -1,0 +1,59 @@
+"""Watches a target and the random state around a cell: an attack that touches them costs its own results."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import pickle
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+from nocere.targets.base import Target
+
+
+def random_state() -> str:
+    """A hash of the global random states of Python, numpy and torch."""
+    h = hashlib.sha256(pickle.dumps(random.getstate()))
+    h.update(pickle.dumps(np.random.get_state()))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        h.update(torch.random.get_rng_state().numpy().tobytes())
+    return h.hexdigest()
+
+
+class Guard:
+    """Keeps a pristine copy of the target and compares states before and after.
+
+    Targets that cannot be copied (they hold a process or a handle) are watched, and not restored.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._state = target.state()
+        self._pristine: Any = _copy(target)
+        self.target: Any = _copy(target) or target
+        self._random = random_state()
+
+    def begin(self) -> None:
+        """Before a cell."""
+        self._random = random_state()
+
+    def violation(self) -> str:
+        """After a cell: what was touched, or nothing. A touched target is replaced by the pristine copy."""
+        touched = []
+        if self.target.state() != self._state:
+            touched.append("the target (weights, buffers or mode)")
+            if self._pristine is not None:
+                self.target = _copy(self._pristine)
+        if random_state() != self._random:
+            touched.append("the global random state")
+        return " and ".join(touched)
+
+
+def _copy(target: Any) -> Any:
+    try:
+        return copy.deepcopy(target)
+    except (TypeError, RuntimeError, pickle.PicklingError):
+        return None

@@ -1,0 +1,1 @@
+"""Measures: numbers with n, denominator and interval, computed from outcomes alone."""

@@ -1,0 +1,245 @@
+"""Plans: an audit as a TOML file, checked field by field and resolved into a spec.
+
+name = "Lesion classifier 1.2"
+intended_use = "Triage of dermoscopy images by general practitioners"
+target = "model"                       # folder of `nocere train`, or a target card
+preset = "image.standard"              # and / or [[cell]] tables
+[cases]
+dataset = "image.folder"
+manifest = "images/labels.csv"
+split = "test"
+[[criterion]]
+name = "Sensitivity under 2 grey levels"
+measure = "sensitivity"
+cell = "noise-linf"
+radius = 2
+at_least = 0.8
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nocere.attacks.base import Attack
+from nocere.audit.criteria import Criterion
+from nocere.audit.presets import PRESETS
+from nocere.audit.referee import Draws
+from nocere.audit.spec import CellSpec, Spec
+from nocere.cases.image import ImageCodec
+from nocere.core.budget import Budget
+from nocere.core.case import CaseSet
+from nocere.core.errors import DataError, PlanError, UsageError
+from nocere.core.goal import Goal
+from nocere.core.registry import get
+from nocere.core.units import Aim
+from nocere.targets.base import Access, Target
+from nocere.threats.base import Threat
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GoalPlan(_Strict):
+    """[cell.goal] of a plan."""
+
+    want: tuple[str, ...] = ()
+    when: str = ""
+    combine: Literal["any", "all"] = "any"
+    shift: float = 0.0
+
+
+class CellPlan(_Strict):
+    """One [[cell]] of a plan."""
+
+    name: str
+    threat: str
+    radii: tuple[float, ...]
+    attacks: tuple[str | dict[str, Any], ...]
+    aim: Literal["flip", "closest", "worst", "sample"] = "flip"
+    threat_args: dict[str, Any] = Field(default_factory=dict)
+    goal: GoalPlan = GoalPlan()
+    access: tuple[Literal["scores", "labels", "gradients", "structure"], ...] | None = None
+    looks: int = Field(default=2000, ge=1)
+    confirms: int = Field(default=8, ge=1)
+    campaign: int | None = Field(default=None, ge=1)
+    limit: int = Field(default=0, ge=0)
+    gains: str = ""
+    harmed: str = ""
+
+
+class Plan(_Strict):
+    """A plan file."""
+
+    name: str = Field(min_length=1)
+    intended_use: str = ""
+    target: str = ""
+    cases: dict[str, Any] = Field(default_factory=dict)
+    preset: str = ""
+    seed: int = 0
+    draws: int = Field(default=40, ge=1)
+    tau: float = Field(default=0.5, ge=0, lt=1)
+    not_tested: tuple[str, ...] = ()
+    cell: tuple[CellPlan, ...] = ()
+    criterion: tuple[Criterion, ...] = ()
+
+
+def read_plan(path: str | Path) -> Plan:
+    """A plan from a TOML file.
+
+    Raises:
+        PlanError: unreadable, not TOML, or with a field that is wrong; the sentence names it.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise PlanError(f"Cannot read the plan {path}: {e}.") from e
+    except tomllib.TOMLDecodeError as e:
+        raise PlanError(f"{path} is not valid TOML: {e}.") from e
+    return make_plan(data, str(path))
+
+
+def make_plan(data: Mapping[str, Any], where: str = "plan") -> Plan:
+    """A plan from plain data; see `read_plan`."""
+    try:
+        return Plan.model_validate(data)
+    except ValidationError as e:
+        first = e.errors()[0]
+        at = ".".join(str(p) for p in first["loc"])
+        raise PlanError(f"{where}: {at}: {first['msg']}.", "See docs/plans.md for every field.") from e
+
+
+def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet:
+    """The cases of a [cases] table: `dataset` or `phantom` names the loader, the rest are its arguments.
+
+    Raises:
+        DataError: unknown loader, wrong arguments, or cases that cannot be read.
+    """
+    args = {**table, **override}
+    what: Literal["dataset", "phantom"] = "phantom" if "phantom" in args else "dataset"
+    name = args.pop(what, None)
+    if not name:
+        raise DataError("[cases] names no dataset and no phantom.", 'For example: dataset = "image.folder".')
+    for key in ("manifest", "file"):
+        if key in args:
+            args[key] = base / str(args[key])
+    entry = get(what, str(name))
+    try:
+        cases: CaseSet = entry.make(**args)
+    except TypeError as e:
+        raise DataError(f"[cases] of {what} {name!r}: {e}.", f"Arguments: see `nocere list {what}s`.") from e
+    return cases
+
+
+def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, Any] | None = None) -> Spec:
+    """A spec from a plan, a target and cases.
+
+    Raises:
+        PlanError, UsageError: something in the plan does not exist or does not fit.
+    """
+    cells = list(plan.cell)
+    not_tested = list(plan.not_tested)
+    if plan.preset:
+        if plan.preset not in PRESETS:
+            raise PlanError(f"Unknown preset {plan.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+        tables, left = PRESETS[plan.preset]("gradients" in target.access)
+        cells = [CellPlan.model_validate(t) for t in tables] + cells
+        not_tested += left
+    labels = set(target.decision.labels)
+    for ref in cases.refs:
+        odd = ref.truth.labels - labels
+        if odd:
+            raise DataError(
+                f"Case {ref.id} has the label {sorted(odd)[0]!r}, which is none of the target's labels "
+                f"({', '.join(target.decision.labels)}).",
+                "Map labels in [cases], or declare the target's labels as the data writes them.",
+            )
+    if target.decision.exclusive:
+        for label in target.decision.labels:
+            if label not in target.decision.not_clinical and not any(label in r.truth.labels for r in cases.refs):
+                raise DataError(f"{cases.name} has no case with the label {label!r}.", "Every class needs cases.")
+    return Spec(
+        name=plan.name,
+        target=target,
+        codec=ImageCodec(),
+        cases=cases,
+        cells=tuple(_cell(c, target, cases) for c in cells),
+        criteria=plan.criterion,
+        seed=plan.seed,
+        draws=Draws(plan.draws, plan.tau),
+        intended_use=plan.intended_use,
+        not_tested=tuple(not_tested),
+        sources=dict(sources or {}),
+    )
+
+
+def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
+    where = f"Cell {c.name!r}"
+    try:
+        pset = get("threat", c.threat).make(radius=c.radii[0] if c.radii else 1.0, **c.threat_args)
+    except TypeError as e:
+        raise PlanError(f"{where}: threat {c.threat!r}: {e}.") from e
+    attacks = tuple(_attack(a, where) for a in c.attacks)
+    # Limited to the first cases of each label in turn, so that a small control sees every class.
+    ids = _limited(cases, c.limit)
+    access: frozenset[Access] = target.access if c.access is None else frozenset(c.access) & target.access
+    goal = Goal(c.goal.want, c.goal.when, c.goal.combine, c.goal.shift)
+    for word in goal.want:
+        if word[:1] not in "+-" or word[1:] not in target.decision.labels:
+            raise PlanError(
+                f"{where}: goal {word!r} names no label of the target.", f"Labels: {', '.join(target.decision.labels)}."
+            )
+    aim: Aim = c.aim
+    budget = Budget(c.looks, c.confirms, c.campaign)
+    return CellSpec(c.name, Threat(pset, goal, access, budget, c.gains, c.harmed), attacks, c.radii, aim, ids)
+
+
+def _attack(a: str | dict[str, Any], where: str) -> Attack:
+    args = {} if isinstance(a, str) else dict(a)
+    name = a if isinstance(a, str) else args.pop("name", "")
+    try:
+        entry = get("attack", name)
+        made: Attack = entry.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in args.items()})
+    except TypeError as e:
+        raise PlanError(f"{where}: attack {name!r}: {e}.") from e
+    except UsageError as e:
+        raise PlanError(f"{where}: {e.message}", e.hint) from e
+    return made
+
+
+def _limited(cases: CaseSet, limit: int) -> tuple[str, ...]:
+    ids = [r.id for r in cases.refs]
+    if not limit or limit >= len(ids):
+        return tuple(ids)
+    queues: dict[tuple[str, ...], list[str]] = {}
+    for r in cases.refs:
+        queues.setdefault(tuple(sorted(r.truth.labels)), []).append(r.id)
+    chosen: set[str] = set()
+    while len(chosen) < limit:
+        for queue in queues.values():
+            if queue and len(chosen) < limit:
+                chosen.add(queue.pop(0))
+    return tuple(i for i in ids if i in chosen)
+
+
+def load_spec(path: str | Path, *, trust: bool = False) -> Spec:
+    """A spec from a plan file; target and cases are found beside it.
+
+    Raises:
+        NocereError: any of what `read_plan`, `load_target` and `load_cases` say.
+    """
+    from nocere.targets.card import load_target
+
+    path = Path(path)
+    plan = read_plan(path)
+    if not plan.target:
+        raise PlanError(f"{path}: names no target.", 'For example: target = "model".')
+    place = path.parent / plan.target
+    sources = {"plan": str(path.resolve()), "target": str(place.resolve())}
+    return resolve(plan, load_target(place, trust=trust), load_cases(plan.cases, path.parent), sources)

@@ -1,0 +1,216 @@
+"""Runs a spec into a bundle: rounds, cells and shards, each written when done, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nocere
+from nocere.attacks.outcome import Outcome
+from nocere.audit.bundle import Bundle, evidence_path, results, seal, short
+from nocere.audit.criteria import judge
+from nocere.audit.guard import Guard
+from nocere.audit.measures.compute import compute
+from nocere.audit.referee import Clean, Referee
+from nocere.audit.shard import ShardResult, run_shard
+from nocere.audit.spec import CellSpec, Sealed, Spec
+from nocere.core.candidate import Files
+from nocere.core.canonical import digest, dumps
+from nocere.core.errors import DataError, PlanError
+from nocere.core.files import clean_temporary, private_folder, write_atomic
+from nocere.targets.base import Target
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def run_audit(spec: Spec, out: str | Path, *, lanes: int = 128, progress: Progress | None = None) -> Bundle:
+    """Run `spec` into the folder `out` and return the bundle; an interrupted run of the same spec goes on.
+
+    Args:
+        out: a new folder, or one that an interrupted run of the same spec left.
+        lanes: cases in flight; changes no result.
+        progress: called with (what, done, all).
+
+    Raises:
+        PlanError: `out` holds another audit.
+        WriteError: the folder cannot be written; what was finished stays and is used next time.
+        TargetError, DataError: the target or a case cannot be used.
+    """
+    return _Run(spec, Path(out), lanes, progress or _silent).run()
+
+
+def _silent(*_: object) -> None:
+    """No progress."""
+
+
+class _Run:
+    def __init__(self, spec: Spec, out: Path, lanes: int, progress: Progress) -> None:
+        self.spec, self.out, self.lanes, self.progress = spec, out, lanes, progress
+        self.plan = spec.to_json()
+        self.started = time.time()
+        self.resumed = False
+
+    def run(self) -> Bundle:
+        self._open()
+        if (self.out / "manifest.json").exists():
+            return Bundle(self.out)
+        clean, noise = self._clean()
+        outcomes: dict[str, list[Outcome]] = {}
+        artefacts: dict[str, bytes] = {}
+        guard = Guard(self.spec.target)
+        last = max([c.round for c in self.spec.cells] + [a.round for a in self.spec.artefacts])
+        for number in range(last + 1):
+            sealed = Sealed(self.spec.cases, clean, {k: tuple(v) for k, v in outcomes.items()}, dict(artefacts))
+            views = self._artefacts(number, sealed, artefacts)
+            for cell in self.spec.cells:
+                if cell.round == number:
+                    outcomes[cell.name] = self._cell(cell, clean, noise, guard, views.get(cell.view))
+        self._originals(outcomes)
+        self._measure(outcomes)
+        self._note()
+        seal(self.out, self.plan)
+        return Bundle(self.out)
+
+    # --- stages ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        private_folder(self.out)
+        there = self.out / "plan.json"
+        if there.exists():
+            if digest(json.loads(there.read_bytes())) != digest(self.plan):
+                raise PlanError(
+                    f"{self.out} holds another audit (other plan, target or data).",
+                    "Choose another folder, or remove that one.",
+                )
+            self.resumed = True
+            clean_temporary(self.out)
+        elif any(self.out.iterdir()) and not all(p.name.startswith(".tmp-") for p in self.out.iterdir()):
+            raise PlanError(f"{self.out} is not empty and holds no audit.", "Choose a new folder.")
+        else:
+            # The plan is written last of the two: a folder with a plan always has its cases.
+            self._write("cases.json", [r.to_json() for r in self.spec.cases.refs])
+            self._write("plan.json", self.plan)
+
+    def _clean(self) -> tuple[dict[str, Clean], float]:
+        path = self.out / "clean.json"
+        if not path.exists():
+            referee = Referee(
+                self.spec.target, self.spec.codec, self.spec.cases, seed=self.spec.seed, draws=self.spec.draws
+            )
+            ids = [r.id for r in self.spec.cases.refs]
+            self.progress("clean cases", 0, len(ids))
+            answers = referee.clean(ids)
+            self.progress("clean cases", len(ids), len(ids))
+            if all(a.why for a in answers):
+                raise DataError(
+                    f"{self.spec.target.name} returned no finite score for any case.",
+                    "Check its weights and preprocessing (NaN or infinite values).",
+                )
+            self._write("clean.json", {"noise": referee.noise, "cases": [asdict(a) for a in answers]})
+        data = json.loads(path.read_bytes())
+        rows = [
+            Clean(r["case_id"], tuple(r["margins"]), r["probabilities"] and tuple(r["probabilities"]), r["why"])
+            for r in data["cases"]
+        ]
+        return {r.case_id: r for r in rows}, data["noise"]
+
+    def _artefacts(self, number: int, sealed: Sealed, made: dict[str, bytes]) -> dict[str, Target]:
+        for a in self.spec.artefacts:
+            if a.round == number:
+                path = self.out / "artefacts" / a.name
+                if not path.exists():
+                    self.progress(f"making {a.name}", 0, 1)
+                    private_folder(path.parent)
+                    write_atomic(path, a.build(sealed))
+                made[a.name] = path.read_bytes()
+        return {a.name: a.load(made[a.name]) for a in self.spec.artefacts if a.name in made}
+
+    def _cell(
+        self, cell: CellSpec, clean: Mapping[str, Clean], noise: float, guard: Guard, view: Target | None
+    ) -> list[Outcome]:
+        folder = private_folder(self.out / "cells" / cell.name)
+        out: list[Outcome] = []
+        done, total = 0, len(cell.cases) * (1 if cell.aim in ("flip", "closest") else len(cell.radii))
+        self.progress(cell.name, 0, total)
+        for number, ids in enumerate(cell.shards()):
+            path = folder / f"{number:05d}.json"
+            if not path.exists():
+                seen = done
+
+                def told(outcome: Outcome, base: int = seen, count: list[int] = [0]) -> None:  # noqa: B006
+                    if (
+                        cell.aim not in ("flip", "closest")
+                        or outcome.kind != "held"
+                        or outcome.radius == cell.radii[-1]
+                    ):
+                        count[0] += 1
+                        self.progress(cell.name, min(base + count[0], total), total)
+
+                result = run_shard(self.spec, cell, ids, clean, noise, guard, view=view, lanes=self.lanes, told=told)
+                self._store(cell, result)
+                write_atomic(path, dumps({"outcomes": [o.to_json() for o in result.outcomes]}))
+            out += [Outcome.from_json(o) for o in json.loads(path.read_bytes())["outcomes"]]
+            done += len(ids) * (1 if cell.aim in ("flip", "closest") else len(cell.radii))
+            self.progress(cell.name, min(done, total), total)
+        return out
+
+    def _store(self, cell: CellSpec, result: ShardResult) -> None:
+        for (case_id, radius), files in result.evidence.items():
+            self._put(self.out / evidence_path(cell.name, case_id, radius), files)
+
+    def _originals(self, outcomes: Mapping[str, list[Outcome]]) -> None:
+        """The files that evidence came from, so that a bundle replays without the data set."""
+        kept = {o.case_id for rows in outcomes.values() for o in rows if o.finding is not None and o.finding.ok}
+        for case_id in sorted(kept):
+            folder = self.out / "originals" / short(case_id)
+            case = self.spec.cases.load(case_id)
+            files = self.spec.codec.encode(case, case.x)
+            self._put(folder, files)
+
+    @staticmethod
+    def _put(folder: Path, files: Files) -> None:
+        for name, data in files.items():
+            path = folder / name
+            private_folder(path.parent)
+            write_atomic(path, data)
+
+    def _measure(self, outcomes: Mapping[str, list[Outcome]]) -> None:
+        clean = json.loads((self.out / "clean.json").read_bytes())
+        rows = {k: tuple(v) for k, v in outcomes.items()}
+        measures = compute(results(self.plan, self.spec.cases.refs, clean, rows))
+        verdicts = [judge(c, measures) for c in self.spec.criteria]
+        self._write("measures.json", [m.to_json() for m in measures])
+        self._write("verdicts.json", [v.to_json() for v in verdicts])
+
+    def _note(self) -> None:
+        note = {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 2),
+            "resumed": self.resumed,
+            "nocere": nocere.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "packages": _versions(),
+            "sources": dict(self.spec.sources),
+        }
+        write_atomic(self.out / "run.json", dumps(note))
+
+    def _write(self, name: str, value: Any) -> None:
+        write_atomic(self.out / name, dumps(value))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("numpy", "scipy", "torch", "scikit-learn", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

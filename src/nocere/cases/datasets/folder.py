@@ -1,0 +1,125 @@
+"""An image folder with a CSV manifest: path, label or reader votes, patient, site, split, subgroups."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from nocere.cases.image import Pixels, image_case
+from nocere.core.canonical import sha256
+from nocere.core.case import Case, CaseRef, CaseSet, Truth
+from nocere.core.errors import DataError
+from nocere.core.registry import register
+
+STANDARD = ("path", "label", "patient", "site", "split")
+VOTES = "votes:"
+
+
+@register("dataset", "image.folder", source="CSV (RFC 4180) beside PNG and JPEG files")
+def folder(
+    manifest: str | Path,
+    *,
+    split: str = "",
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    subgroups: tuple[str, ...] | list[str] = (),
+    limit: int = 0,
+) -> CaseSet:
+    """Images named by a CSV manifest.
+
+    Args:
+        manifest: CSV file; image paths in it are relative to its folder.
+        split: only rows whose `split` column says this; empty takes every row.
+        columns: standard name -> name in this file, e.g. `{"path": "file", "patient": "patient_id"}`. Standard names:
+            path, label (or `votes:NAME` columns with reader counts), patient, site, split.
+        labels: label as written in the file -> label of the target, e.g. `{"1": "malignant"}`; a written label that
+            is not listed is refused.
+        subgroups: further columns to report on.
+        limit: only the first so many rows of the split; 0 takes all.
+
+    Raises:
+        DataError: missing or unreadable file, missing column, unknown or empty label, repeated path.
+    """
+    manifest = Path(manifest)
+    rows = _rows(manifest)
+    name = dict(zip(STANDARD, STANDARD, strict=True)) | dict(columns or {})
+    unknown = set(name) - set(STANDARD)
+    if unknown:
+        raise DataError(f"Unknown standard column {sorted(unknown)[0]!r}.", f"Standard names: {', '.join(STANDARD)}.")
+    header = list(rows[0][1]) if rows else []
+    vote_columns = [c for c in header if c.startswith(VOTES)]
+    wanted = [name["path"], *([] if vote_columns else [name["label"]]), *subgroups, *([name["split"]] if split else [])]
+    wanted += [v for k, v in (columns or {}).items() if v not in wanted]
+    for column in wanted:
+        if column not in header:
+            raise DataError(f"{manifest}: no column {column!r}.", f"Its columns are: {', '.join(header)}.")
+    chosen = [(line, r) for line, r in rows if not split or r[name["split"]] == split]
+    if not chosen:
+        raise DataError(f"{manifest}: no row{f' with split {split!r}' if split else ''}.", "Check the split's name.")
+    refs, paths, seen = [], {}, dict[str, int]()
+    for line, row in chosen[: limit or None]:
+        where = f"{manifest} line {line}"
+        relative = row[name["path"]]
+        if relative in seen:
+            raise DataError(f"{where}: {relative!r} was listed on line {seen[relative]} already.", "Remove one row.")
+        seen[relative] = line
+        truth = _truth(row, name["label"], vote_columns, labels, where)
+        attrs = {c: row[c] for c in subgroups}
+        if row.get(name["site"]):
+            attrs["site"] = row[name["site"]]
+        data = _read(manifest.parent / relative, where)
+        refs.append(CaseRef(relative, truth, row.get(name["patient"]) or relative, attrs, sha256(data)))
+        paths[relative] = manifest.parent / relative
+    by_id = {r.id: r for r in refs}
+
+    def load(case_id: str) -> Case[Pixels]:
+        ref = by_id[case_id]
+        data = _read(paths[case_id], str(manifest))
+        if sha256(data) != ref.sha256:
+            raise DataError(f"{paths[case_id]} has changed since it was listed.", "Start the run again.")
+        return image_case(ref.id, data, ref.truth, group=ref.group, attrs=ref.attrs, where=str(paths[case_id]))
+
+    return CaseSet(refs, load, phantom=False, name=f"{manifest.parent.name}/{manifest.name}")
+
+
+def _rows(manifest: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        text = manifest.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"Cannot read the manifest {manifest}: {e}.", "Give a UTF-8 CSV file.") from e
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as e:
+        raise DataError(f"{manifest} line {reader.line_num}: not valid CSV ({e}).") from e
+    if not rows:
+        raise DataError(f"{manifest} has no rows.", "Its first line names the columns, each further line is an image.")
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise DataError(f"{manifest} line {line}: {len(row)} columns expected, as in its first line.")
+    return rows
+
+
+def _truth(row: Mapping[str, str], label: str, votes: list[str], labels: Mapping[str, str] | None, where: str) -> Truth:
+    if votes:
+        try:
+            return Truth.from_votes({c.removeprefix(VOTES): int(row[c]) for c in votes})
+        except (ValueError, DataError) as e:
+            raise DataError(f"{where}: reader votes must be whole numbers, at least one of them above 0.") from e
+    written = row[label]
+    if not written:
+        raise DataError(f"{where}: the label is empty.", "Fill it in or remove the row.")
+    if labels is None:
+        return Truth.of(written)
+    if written not in labels:
+        raise DataError(f"{where}: label {written!r} is not one of {', '.join(labels)}.", "Correct it or map it.")
+    return Truth.of(labels[written])
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise DataError(f"{where}: cannot read {path} ({e.strerror}).", "Correct the path or remove the row.") from e

@@ -1,0 +1,182 @@
+"""`nocere audit`: run, show and replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from nocere.core.errors import Exit, VerificationError
+
+app = App(name="audit", help="Run an audit, show what came out, and replay its examples.")
+
+EXITS = {"PASS": Exit.PASS, "FAIL": Exit.FAIL, "INCONCLUSIVE": Exit.INCONCLUSIVE, "ERROR": Exit.UNMEASURED}
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def run(
+    plan: Path,
+    /,
+    *,
+    out: Path,
+    threads: int = 0,
+    lanes: int = 128,
+    trust: Flag = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+    json: Flag = False,
+) -> int:
+    """Run a plan into the folder OUT; run it again to go on after an interruption.
+
+    Example:
+        nocere audit run plan.toml --out audit-1
+
+    Parameters
+    ----------
+    plan
+        TOML file; docs/plans.md describes every field.
+    out
+        New folder for the bundle (readable by you only: it may hold patient data).
+    threads
+        Threads of the model; 0 leaves the default.
+    lanes
+        Cases in flight; changes memory and speed, never a result.
+    trust
+        Open model files that can run code (pickles). Only for files that you made.
+    quiet
+        No progress.
+    json
+        Print measures and verdicts as one JSON object.
+    """
+    from nocere.audit.plan import load_spec
+    from nocere.audit.runner import run_audit
+    from nocere.cli.output import progress
+    from nocere.report.html import write_report
+
+    _threads(threads)
+    spec = load_spec(plan, trust=trust)
+    with progress(quiet) as told:
+        bundle = run_audit(spec, out, lanes=lanes, progress=told)
+    write_report(bundle)
+    return _tell(bundle, json)
+
+
+@app.command
+def show(bundle: Path, /, *, json: Flag = False, all: Flag = False) -> int:
+    """Print verdicts and main measures of a finished audit.
+
+    Example:
+        nocere audit show audit-1 --all
+
+    Parameters
+    ----------
+    bundle
+        Folder that `nocere audit run` wrote.
+    json
+        Print measures and verdicts as one JSON object.
+    all
+        Every measure, subgroups too.
+    """
+    from nocere.audit.bundle import Bundle
+
+    opened = Bundle(bundle)
+    opened.verify()
+    return _tell(opened, json, everything=all)
+
+
+@app.command
+def replay(
+    bundle: Path,
+    /,
+    *,
+    target: Path | None = None,
+    threads: int = 1,
+    trust: Flag = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+    json: Flag = False,
+) -> int:
+    """Open every adversarial file again, check it, and ask the model again with one row a call.
+
+    Example:
+        nocere audit replay audit-1 --target model
+
+    Parameters
+    ----------
+    bundle
+        Folder that `nocere audit run` wrote.
+    target
+        The model; default is where the audit found it.
+    threads
+        Threads of the model.
+    trust
+        Open model files that can run code (pickles).
+    quiet
+        No progress.
+    json
+        Print the result as one JSON object.
+    """
+    from nocere.audit.bundle import Bundle
+    from nocere.audit.replay import replay as again
+    from nocere.cases.image import ImageCodec
+    from nocere.cli.output import progress, show_json
+    from nocere.targets.card import load_target
+
+    _threads(threads)
+    opened = Bundle(bundle)
+    place = target or opened.run.get("sources", {}).get("target")
+    if place is None:
+        raise VerificationError("The bundle does not say where its model is.", "Give it with --target.")
+    with progress(quiet) as told:
+        result = again(opened, load_target(place, trust=trust), ImageCodec(), lambda d, n: told("replay", d, n))
+    if json:
+        show_json({"bundle": opened.hash, "replayed": result.replayed, "failed": list(result.failed)})
+    else:
+        print(f"{result.replayed} of {result.total} adversarial files replay on the model ({opened.hash[:12]}).")
+        for why in result.failed:
+            print(f"  does not replay: {why}")
+    return int(Exit.UNVERIFIED if result.failed else Exit.PASS)
+
+
+def _threads(n: int) -> None:
+    if n > 0:
+        import torch
+
+        torch.set_num_threads(n)
+
+
+def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
+    from nocere.audit.criteria import EXIT_ORDER
+    from nocere.cli.output import show_json, table
+
+    words = {v["word"] for v in bundle.verdicts}
+    word = next((w for w in EXIT_ORDER if w in words), None)
+    code = EXITS[word] if word is not None else Exit.PASS
+    if as_json:
+        measures = [m.to_json() for m in bundle.measures]
+        show_json({"bundle": bundle.hash, "verdict": word, "verdicts": bundle.verdicts, "measures": measures})
+        return int(code)
+    rows = [m for m in bundle.measures if everything or (m.group == "all" and ":" not in m.key)]
+    table(
+        bundle.plan["name"],
+        ["cell", "radius", "measure", "group", "value", "95 % interval", "n"],
+        [
+            [
+                m.cell or "clean",
+                "" if m.radius is None else f"{m.radius:g} {m.unit}".replace("_", " "),
+                m.key,
+                m.group,
+                "-" if m.value is None else f"{m.value:.4g}",
+                m.why if m.low is None or m.high is None else f"{m.low:.3f} to {m.high:.3f}",
+                f"{m.n}" if m.k is None else f"{m.k} of {m.n}",
+            ]
+            for m in rows
+        ],
+    )
+    for v in bundle.verdicts:
+        print(f"{v['word']:<13}{v['criterion']['name']}: {v['why']}")
+    if not bundle.verdicts:
+        print("No criterion was written before the run: these are measurements, not verdicts.")
+    report = bundle.folder / "report.html"
+    print(f"Report: {report}" if report.exists() else f"Report: nocere report {bundle.folder}")
+    return int(code)

@@ -1,0 +1,181 @@
+"""Target cards: a TOML file (or a trained folder) that says what a model is, how it is loaded and how it decides.
+
+[target]
+kind = "torch"                     # torch | torchscript | pt2 | sklearn | callable
+factory = "mymodel.py:build"       # torch, callable: a Python file of yours and a function in it
+weights = "weights.pt"             # torch: a state dict (loaded weights-only); torchscript, pt2, sklearn: the file
+outputs = "logits"                 # or "probabilities", "labels" (callable)
+[input]
+channels = 3
+size = [224, 224]
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+[decision]
+kind = "one_logit"
+labels = ["benign", "malignant"]
+threshold = 0.31
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nocere.core.decision import from_json
+from nocere.core.errors import TargetError
+from nocere.targets.base import Target
+from nocere.targets.preprocess import ImageInput
+
+KINDS = ("torch", "torchscript", "pt2", "sklearn", "callable")
+
+
+def load_target(path: str | Path, *, trust: bool = False) -> Target:
+    """The target behind a folder of `nocere train` or a card.
+
+    Args:
+        path: folder with target.json, or a TOML card.
+        trust: allow files that can run code when they are opened (pickles).
+
+    Raises:
+        TargetError: missing file, wrong kind of file, incomplete card, or a pickle without `trust`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from nocere.targets.reference.store import load
+
+        made: Target = load(path)
+        return made
+    if not path.exists():
+        raise TargetError(f"There is no target at {path}.", "Give a folder of `nocere train` or a target card (TOML).")
+    if path.suffix != ".toml":
+        raise TargetError(
+            f"{path} is a {path.suffix or 'nameless'} file, not a target card.",
+            "Write a card (TOML) that names it with its labels and threshold; see docs/targets.md.",
+        )
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
+        raise TargetError(f"{path} is not a valid TOML file: {e}.") from e
+    return _from_card(card, path, trust)
+
+
+def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
+    about = card.get("target", {})
+    kind = about.get("kind")
+    if kind not in KINDS:
+        raise TargetError(f"{path}: [target] kind must be one of {', '.join(KINDS)}; got {kind!r}.")
+    if "decision" not in card:
+        raise TargetError(f"{path}: no [decision].", "Declare kind, labels and the operating threshold.")
+    decision = from_json(card["decision"])
+    input_ = ImageInput.from_json(card["input"]) if "input" in card else None
+    name = about.get("name", path.stem)
+    outputs = about.get("outputs", "probabilities" if kind in ("callable",) else "logits")
+    if kind == "sklearn":
+        from nocere.targets.sklearn import SklearnTarget
+
+        return SklearnTarget(_unpickle(_file(about, path), trust), decision, name=name)
+    if kind == "callable":
+        from nocere.targets.callable import callable_target
+
+        function = _factory(about, path)
+        version = about.get("version", "unversioned")
+        stochastic = about.get("stochastic", False)
+        return callable_target(function, decision, outputs=outputs, version=version, stochastic=stochastic, name=name)
+    from nocere.targets.torch import TorchTarget
+
+    module = {"torch": _torch, "torchscript": _torchscript, "pt2": _pt2}[kind](about, path)
+    stochastic = about.get("stochastic", False)
+    return TorchTarget(module, decision, input_, outputs=outputs, stochastic=stochastic, name=name)
+
+
+def _file(about: dict[str, Any], card: Path) -> Path:
+    if "weights" not in about:
+        raise TargetError(f"{card}: [target] weights is missing.", "Name the model file.")
+    path = card.parent / str(about["weights"])
+    if not path.is_file():
+        raise TargetError(f"{card}: there is no file {path}.")
+    return path
+
+
+def _factory(about: dict[str, Any], card: Path) -> Callable[..., Any]:
+    file, _, name = str(about.get("factory", "")).partition(":")
+    source = card.parent / file
+    if not name or not source.is_file():
+        raise TargetError(f"{card}: [target] factory must be FILE.py:FUNCTION; got {about.get('factory')!r}.")
+    spec = importlib.util.spec_from_file_location(f"nocere_user_{source.stem}", source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        function: Callable[..., Any] = getattr(module, name)
+    except Exception as e:
+        raise TargetError(f"{source} cannot give {name!r}: {type(e).__name__}: {e}.") from e
+    return function
+
+
+def _torch(about: dict[str, Any], card: Path) -> Any:
+    import pickle
+
+    import torch
+
+    try:
+        module = _factory(about, card)()
+    except TargetError:
+        raise
+    except Exception as e:
+        raise TargetError(f"{card}: the factory raised {type(e).__name__}: {e}.") from e
+    if "weights" in about:
+        path = _file(about, card)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            module.load_state_dict(state)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError) as e:
+            first = str(e).strip().split("\n", 1)[0][:160]
+            raise TargetError(
+                f"{path} is not a state dict that fits the factory's module ({first}).",
+                "Save it with torch.save(model.state_dict(), ...); whole pickled models are refused.",
+            ) from e
+    return module
+
+
+def _torchscript(about: dict[str, Any], card: Path) -> Any:
+    import warnings
+
+    import torch
+
+    path = _file(about, card)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as e:
+        raise TargetError(f"{path} is not a TorchScript file.", "Export it with torch.jit.save.") from e
+
+
+def _pt2(about: dict[str, Any], card: Path) -> Any:
+    import torch
+
+    path = _file(about, card)
+    try:
+        return torch.export.load(path).module()
+    except Exception as e:
+        first = str(e).strip().split("\n", 1)[0][:160]
+        raise TargetError(f"{path} is not a torch.export (.pt2) file ({first}).") from e
+
+
+def _unpickle(path: Path, trust: bool) -> Any:
+    if not trust:
+        raise TargetError(
+            f"{path} is a pickle, which can run any code when it is opened.",
+            "If you made it yourself, allow it with --trust.",
+        )
+    import joblib  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        return joblib.load(path)
+    except Exception as e:
+        raise TargetError(f"{path} cannot be opened as a scikit-learn model ({type(e).__name__}: {e}).") from e

@@ -1,0 +1,57 @@
+"""A scikit-learn estimator as a target: scores from `predict_proba` or `decision_function`."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nocere.core.arrays import numpy
+from nocere.core.batch import Batch
+from nocere.core.canonical import digest
+from nocere.core.decision import Decision, to_json
+from nocere.core.errors import TargetError
+from nocere.core.registry import register
+from nocere.targets.base import Access, check_scores, to_logits
+
+
+@register("target", "sklearn", source="scikit-learn estimator API")
+class SklearnTarget:
+    """A fitted scikit-learn estimator or pipeline on flattened stored values [n, C*H*W].
+
+    Scaling belongs into the estimator (a Pipeline), so that budgets stay in stored units. Score access only.
+    """
+
+    stochastic = False
+    tiles = True
+    access: frozenset[Access] = frozenset({"labels", "scores"})
+
+    def __init__(self, estimator: Any, decision: Decision, *, name: str = "model") -> None:
+        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+            raise TargetError(
+                f"{type(estimator).__name__} has neither predict_proba nor decision_function.",
+                "Give a fitted classifier.",
+            )
+        self._estimator = estimator
+        self.decision = decision
+        self.name = name
+        self.fingerprint = digest({"decision": to_json(decision), "state": self.state()})
+
+    def state(self) -> str:
+        return hashlib.sha256(pickle.dumps(self._estimator)).hexdigest()
+
+    def scores(self, batch: Batch) -> NDArray[np.float64]:
+        x = numpy(batch.x)
+        flat = x.reshape(len(x), -1)
+        try:
+            if hasattr(self._estimator, "predict_proba"):
+                raw = to_logits(self._estimator.predict_proba(flat), self.decision.columns, self.name)
+            else:
+                raw = np.asarray(self._estimator.decision_function(flat))
+        except ValueError as e:
+            first = str(e).split("\n", 1)[0]
+            raise TargetError(f"{self.name} failed on input of shape {tuple(x.shape)}: {first}") from e
+        return check_scores(raw, len(batch), self.decision, self.name)

@@ -1,0 +1,174 @@
+"""Noise on stored pixel values: L-infinity in whole grey levels, L2 in grey levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nocere.core.candidate import Cost, Proof, Violation
+from nocere.core.case import Case
+from nocere.core.registry import register
+from nocere.core.units import Kind, Unit
+
+MAX = 255.0
+
+
+def _difference(case: Case[Any], x: Any) -> NDArray[np.int64] | Violation:
+    """Stored difference, or why `x` is no image of this case's form."""
+    if not isinstance(x, np.ndarray) or x.dtype != case.x.dtype or x.shape != case.x.shape:
+        return Violation(f"stored values must be {case.x.dtype} {case.x.shape}")
+    return np.asarray(x.astype(np.int64) - case.x.astype(np.int64))
+
+
+def pixel_cost(case: Case[Any], x: NDArray[Any], unit: Unit) -> Cost:
+    """L-infinity and L2 in grey levels, and the number of changed values."""
+    d = x.astype(np.int64) - case.x.astype(np.int64)
+    linf, l2 = float(np.abs(d).max()), float(np.sqrt((d.astype(float) ** 2).sum()))
+    value = l2 if unit is Unit.L2_GREY_LEVELS else linf
+    return Cost(value, str(unit), {"linf": linf, "l2": l2, "changed": float((d != 0).mean())})
+
+
+def _rows(v: Any, x: Any) -> Any:
+    """One number a row, shaped to broadcast against x."""
+    import torch
+
+    return torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 1))
+
+
+@register("threat", "image.linf", source="Goodfellow et al. 2015; Madry et al. 2018", kind="tampering")
+@dataclass(frozen=True, slots=True)
+class Linf:
+    """Every stored value changed by at most `radius` whole grey levels."""
+
+    radius: float = 2.0
+    name: ClassVar[str] = "image.linf"
+    unit: ClassVar[Unit] = Unit.GREY_LEVELS
+    kind: ClassVar[Kind] = Kind.TAMPERING
+    resolution: ClassVar[float] = 1.0
+
+    def at(self, radius: float) -> Self:
+        return replace(self, radius=radius)
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {"name": self.name, "radius": self.radius}
+
+    def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
+        d = _difference(case, x)
+        if isinstance(d, Violation):
+            return d
+        worst = int(np.abs(d).max())
+        return Violation(f"changed by {worst} grey levels, {self.radius:g} allowed") if worst > self.radius else None
+
+    def cost(self, case: Case[Any], x: Any, proof: Proof) -> Cost:
+        return pixel_cost(case, x, self.unit)
+
+    def project(self, x: Any, x0: Any, radius: Any) -> Any:
+        r = _rows(radius, x)
+        return x.clamp(x0 - r, x0 + r).clamp(0.0, MAX)
+
+    def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
+        ok = ((x - x0).abs().flatten(1).amax(1) <= _rows(radius, x).flatten() + 1e-3) & (
+            (x >= -1e-3) & (x <= MAX + 1e-3)
+        ).flatten(1).all(1)
+        return np.asarray(ok.cpu().numpy())
+
+    def realise(self, x: Any, case: Case[Any], radius: float) -> NDArray[Any]:
+        r = int(radius)
+        x0 = case.x.astype(np.int64)
+        values = np.rint(x.detach().cpu().numpy()).astype(np.int64)
+        return np.asarray(np.clip(np.clip(values, x0 - r, x0 + r), 0, int(MAX)).astype(case.x.dtype))
+
+    def ascend(self, g: Any) -> Any:
+        return g.sign()
+
+    def linear_reach(self, g: Any) -> Any:
+        return g.abs().flatten(1).sum(1)
+
+    def random(self, draws: Any, x0: Any, radius: Any) -> Any:
+        return self.project(x0 + draws * _rows(radius, x0), x0, radius)
+
+    def shift(self, case: Case[Any], delta: Any) -> tuple[Any, Proof]:
+        return self.realise(_as_tensor(case.x) + _as_tensor(delta), case, self.radius), None
+
+
+@register("threat", "image.l2", source="Carlini & Wagner 2017", kind="tampering")
+@dataclass(frozen=True, slots=True)
+class L2:
+    """The Euclidean length of the change over all stored values is at most `radius` grey levels."""
+
+    radius: float = 100.0
+    name: ClassVar[str] = "image.l2"
+    unit: ClassVar[Unit] = Unit.L2_GREY_LEVELS
+    kind: ClassVar[Kind] = Kind.TAMPERING
+    resolution: ClassVar[float] = 1.0
+
+    def at(self, radius: float) -> Self:
+        return replace(self, radius=radius)
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {"name": self.name, "radius": self.radius}
+
+    def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
+        d = _difference(case, x)
+        if isinstance(d, Violation):
+            return d
+        # Whole numbers: the squared length is exact, so the comparison needs no tolerance.
+        length = int((d**2).sum())
+        if length > self.radius**2:
+            return Violation(f"changed by {length**0.5:.2f} grey levels in L2, {self.radius:g} allowed")
+        return None
+
+    def cost(self, case: Case[Any], x: Any, proof: Proof) -> Cost:
+        return pixel_cost(case, x, self.unit)
+
+    def project(self, x: Any, x0: Any, radius: Any) -> Any:
+        d = x.clamp(0.0, MAX) - x0
+        length = d.flatten(1).norm(dim=1).clamp_min(1e-12)
+        return x0 + d * _rows((_rows(radius, x).flatten() / length).clamp(max=1.0), x)
+
+    def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
+        r = _rows(radius, x).flatten()
+        ok = ((x - x0).flatten(1).norm(dim=1) <= r * (1 + 1e-4) + 1e-3) & ((x >= -1e-3) & (x <= MAX + 1e-3)).flatten(
+            1
+        ).all(1)
+        return np.asarray(ok.cpu().numpy())
+
+    def realise(self, x: Any, case: Case[Any], radius: float) -> NDArray[Any]:
+        # Rounding can leave the ball: the changes whose rounding added most length are pulled back one level each.
+        x0 = case.x.astype(np.int64)
+        exact = x.detach().cpu().numpy().astype(np.float64)
+        d = np.clip(np.rint(exact), 0, MAX).astype(np.int64) - x0
+        flat, want = d.ravel(), (exact - x0).ravel()
+        while (over := int((flat**2).sum()) - radius**2) > 0:
+            order = np.argsort(np.abs(want) - np.abs(flat), kind="stable")
+            order = order[flat[order] != 0]
+            saved = np.cumsum(2 * np.abs(flat[order]) - 1)
+            n = int(np.searchsorted(saved, over)) + 1
+            flat[order[:n]] -= np.sign(flat[order[:n]])
+        d = flat.reshape(d.shape)
+        return np.asarray((x0 + d).astype(case.x.dtype))
+
+    def ascend(self, g: Any) -> Any:
+        return g / _rows(g.flatten(1).norm(dim=1).clamp_min(1e-30), g)
+
+    def linear_reach(self, g: Any) -> Any:
+        return g.flatten(1).norm(dim=1)
+
+    def random(self, draws: Any, x0: Any, radius: Any) -> Any:
+        d = draws / _rows(draws.flatten(1).norm(dim=1).clamp_min(1e-12), draws)
+        return self.project(x0 + d * _rows(radius, x0), x0, radius)
+
+    def shift(self, case: Case[Any], delta: Any) -> tuple[Any, Proof]:
+        x0 = _as_tensor(case.x)[None]
+        x = self.project(x0 + _as_tensor(delta)[None], x0, [self.radius])[0]
+        return self.realise(x, case, self.radius), None
+
+
+def _as_tensor(x: Any) -> Any:
+    import torch
+
+    return torch.as_tensor(np.asarray(x) if not isinstance(x, torch.Tensor) else x).float()
