@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from nocere.attacks.image.grid import Grid, Sampled
 from nocere.attacks.image.pgd import Pgd
@@ -51,13 +52,15 @@ def small_bundle(folder: Path, *, criteria: bool = True) -> Bundle:
     )
     target = TorchTarget(net, OneLogit(("benign", "malignant")), ImageInput(3), name="tiny")
     ids = tuple(r.id for r in cases.refs)
+    turn = RotationTranslation()
     white, black = frozenset({"scores", "labels", "gradients"}), frozenset({"scores", "labels"})
     cells = (
-        CellSpec("noise", Threat(Linf(), Goal(), white, Budget(60), "the biller", "patients"), (Pgd(6),), (1.0, 4.0, 8.0), "flip", ids),
+        CellSpec("noise", Threat(Linf(), Goal(), white, Budget(60), "the biller", "patients"), (Pgd(6),),
+                 (1.0, 4.0, 8.0), "flip", ids),
         CellSpec("worst", Threat(Linf(), Goal(), white, Budget(60)), (Pgd(10),), (6.0,), "worst", ids),
         CellSpec("control", Threat(Linf(), Goal(), black, Budget(60)), (RandomNoise(20),), (8.0,), "sample", ids[:20]),
-        CellSpec("angle", Threat(RotationTranslation(), Goal(), black, Budget(60)), (Grid((3, 2)),), (10.0,), "flip", ids),
-        CellSpec("ordinary", Threat(RotationTranslation(), Goal(), black, Budget(60)), (Sampled(10),), (10.0,), "sample", ids),
+        CellSpec("angle", Threat(turn, Goal(), black, Budget(60)), (Grid((3, 2)),), (10.0,), "flip", ids),
+        CellSpec("ordinary", Threat(turn, Goal(), black, Budget(60)), (Sampled(10),), (10.0,), "sample", ids),
     )  # fmt: skip
     rules = (
         Criterion(name="right when unchanged", measure="accuracy", at_least=0.6),
@@ -74,12 +77,10 @@ def small_bundle(folder: Path, *, criteria: bool = True) -> Bundle:
     return run_audit(spec, folder)
 
 
-def _net(x: np.ndarray) -> tuple[torch.nn.Module, np.ndarray]:
+def _net(x: np.ndarray) -> tuple[nn.Module, np.ndarray]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        net = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 6, 5, 2, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(6, 1)
-        )  # fmt: skip
+        net = nn.Sequential(nn.Conv2d(3, 6, 5, 2, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1))
         z = net(torch.from_numpy(x).float() / 255)[:, 0]
         net[-1].bias -= z.median()
         net[-1].weight *= 40

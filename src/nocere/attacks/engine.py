@@ -271,7 +271,7 @@ class _Engine:
             buckets.setdefault((shape, grad), []).append((cohort, x, rows, live))
         for (_, grad), bucket in buckets.items():
             parts = [(c, x, r, np.flatnonzero(live)) for c, x, r, live in bucket]
-            used = [(c, take_rows(x, on), r[on]) for c, x, r, on in parts if on.size]
+            used = [(c, x if on.size == len(r) else take_rows(x, on), r[on]) for c, x, r, on in parts if on.size]
             if used:
                 xs = concat([x for _, x, _ in used])
                 items = [c.items[int(r)] for c, _, rows in used for r in rows]
@@ -281,23 +281,32 @@ class _Engine:
                 margin, g = np.zeros(0), None
             at = 0
             for cohort, x, rows, on in parts:
-                full = np.zeros(len(rows))
-                full[on] = margin[at : at + on.size]
-                grads = None
-                if grad:
-                    import torch
-
-                    grads = torch.zeros_like(x)
-                    if on.size:
-                        grads[torch.as_tensor(on)] = g[at : at + on.size]
-                live = np.zeros(len(rows), dtype=bool)
-                live[on] = [not cohort.items[int(r)].decided for r in rows[on]]
-                full[~live] = 0.0
-                if grads is not None:
-                    grads[torch.as_tensor(~live)] = 0.0
+                part = slice(at, at + on.size)
                 at += on.size
-                out.append((cohort, Answer(full, grads, live)))
+                out.append(
+                    (cohort, self._heard(cohort, x, rows, on, margin[part], None if g is None else g[part], grad))
+                )
         return out
+
+    @staticmethod
+    def _heard(
+        cohort: _Cohort, x: Any, rows: NDArray[np.intp], on: NDArray[np.intp], margin: Any, g: Any, grad: bool
+    ) -> Answer:
+        """What an attack hears of its rows: zeros, and not live, where a case is decided or spent."""
+        full, live = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
+        full[on] = margin
+        live[on] = [not cohort.items[int(r)].decided for r in rows[on]]
+        full[~live] = 0.0
+        grads = None
+        if grad:
+            import torch
+
+            grads = g if on.size == len(rows) else torch.zeros_like(x)
+            if 0 < on.size < len(rows):
+                grads[torch.as_tensor(on)] = g
+            if not live.all():
+                grads[torch.as_tensor(~live)] = 0.0
+        return Answer(full, grads, live)
 
     def _charge(self, cohort: _Cohort, rows: NDArray[np.intp], grad: bool) -> NDArray[np.bool_]:
         live = np.zeros(len(rows), dtype=bool)
@@ -324,13 +333,11 @@ class _Engine:
             seeds = np.array(drawn, dtype=np.uint64)
         if grad:
             margin, g = goal_gradients(view, xs, behind, lit, goal, seeds)  # type: ignore[arg-type]
-            flat = g.flatten(1)
-            alive = (flat != 0).any(1).cpu().numpy()
-            finite = flat.isfinite().all(1).cpu().numpy()
-            for item, a, f in zip(items, alive, finite, strict=True):
+            steepest = g.abs().flatten(1).amax(1).cpu().numpy()
+            for item, size in zip(items, steepest, strict=True):
                 item.gradient = True
-                item.gradient_alive |= bool(a)
-                if not f:
+                item.gradient_alive |= bool(size > 0)
+                if not np.isfinite(size):
                     item.fail("the target's gradient is not finite")
         else:
             margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds)

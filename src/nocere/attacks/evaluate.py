@@ -33,9 +33,7 @@ def padded(x: Any, size: int) -> Any:
     return concat([x, x[-1:].expand(size - len(x), *x.shape[1:])])
 
 
-def _batch(
-    view: Target, x: Any, cases: Sequence[Case[Any]], seeds: NDArray[np.uint64] | None, size: int
-) -> Batch:
+def _batch(view: Target, x: Any, cases: Sequence[Case[Any]], seeds: NDArray[np.uint64] | None, size: int) -> Batch:
     rows = padded(x, size) if view.tiles else x
     extra = len(rows) - len(cases)
     like = tuple(cases) + (cases[-1],) * extra

@@ -7,6 +7,7 @@ import hashlib
 import pickle
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ class Guard:
 
     def __init__(self, target: Target) -> None:
         self._state = target.state()
-        self._pristine: Any = _copy(target)
-        self.target: Any = _copy(target) or target
+        self._pristine = _freeze(target)
+        self.target: Any = target if self._pristine is None else self._pristine()
         self._random = random_state()
 
     def begin(self) -> None:
@@ -46,14 +47,23 @@ class Guard:
         if self.target.state() != self._state:
             touched.append("the target (weights, buffers or mode)")
             if self._pristine is not None:
-                self.target = _copy(self._pristine)
+                self.target = self._pristine()
         if random_state() != self._random:
             touched.append("the global random state")
         return " and ".join(touched)
 
 
-def _copy(target: Any) -> Any:
+def _freeze(target: Any) -> Callable[[], Any] | None:
+    """A maker of fresh copies. Bytes where possible: nothing in this process can reach into them by accident."""
     try:
-        return copy.deepcopy(target)
+        frozen = pickle.dumps(target)
+        pickle.loads(frozen)
+    except (TypeError, AttributeError, RuntimeError, pickle.PicklingError):
+        pass
+    else:
+        return lambda: pickle.loads(frozen)
+    try:
+        kept = copy.deepcopy(target)
     except (TypeError, RuntimeError, pickle.PicklingError):
         return None
+    return lambda: copy.deepcopy(kept)

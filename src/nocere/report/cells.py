@@ -7,7 +7,6 @@ from typing import Any
 
 from nocere.audit.bundle import Bundle
 from nocere.audit.measures.measure import Measure
-from nocere.core.decision import Decision
 from nocere.report.exhibits import same_rules
 from nocere.report.share import Shield
 from nocere.report.words import (
@@ -59,7 +58,6 @@ def cell_view(
     cell: Mapping[str, Any],
     measures: Sequence[Measure],
     counts: Mapping[str, int],
-    decision: Decision,
     shield: Shield,
 ) -> dict[str, Any]:
     """One cell as the page shows it."""
@@ -77,7 +75,7 @@ def cell_view(
         "aim_words": AIMS[cell["aim"]],
         "threat": cell["threat"]["name"],
         "threat_words": threat_words(cell),
-        "goal_words": goal_words(cell["goal"], decision.labels),
+        "goal_words": goal_words(cell["goal"]),
         "access": level,
         "access_words": ACCESS[level],
         "gains": shield.text(cell["gains"]),
@@ -113,9 +111,7 @@ def _table(
     return {"keys": list(keys), "titles": [title(k) for k in keys], "rows": rows if keys else []}
 
 
-def _result(
-    cell: Mapping[str, Any], at: Mapping[tuple[str, float | None], Measure], counts: Mapping[str, int]
-) -> str:
+def _result(cell: Mapping[str, Any], at: Mapping[tuple[str, float | None], Measure], counts: Mapping[str, int]) -> str:
     """What came out, in one sentence; a case that was not turned is only ever "not broken by" what was tried."""
     largest = cell["radii"][-1]
     within = f"within {amount(largest, cell['unit'])}"
@@ -153,7 +149,9 @@ def _curve(
         for m in measures
         if m.key == "draw_flip_share" and m.cell in {c["name"] for c in controls} and m.value is not None
     ]
-    panels = []
+    # Draws of a larger budget would squeeze the curve; they stand in words below it.
+    beside = [d for d in draws if d["radius"] <= cell["radii"][-1]]
+    panels: list[dict[str, Any]] = []
     for key in keys:
         points = [number(clean[key])] if key in clean else []
         points += [number(at[key, r]) for r in cell["radii"] if (key, r) in at]
@@ -173,16 +171,16 @@ def _curve(
             "points": points,
             "limits": limits,
             # Draws are counted over cases that were right, whatever their label, so they stand beside accuracy only.
-            "control": draws if key == "accuracy" else [],
+            "control": beside if key == "accuracy" else [],
         })  # fmt: skip
     sizes = {p["n"] for panel in panels if panel["key"] == "accuracy" for p in panel["points"]}
-    largest = max([cell["radii"][-1], *(d["radius"] for d in draws if d["radius"] is not None)])
     return {
         "cell": cell["name"],
         "unit": UNITS.get(cell["unit"], ("", cell["unit"].replace("_", " ")))[1],
-        "largest": largest,
+        "largest": cell["radii"][-1],
+        "beyond": [d for d in draws if d not in beside],
         "panels": panels,
-        "controls": [c["name"] for c in controls],
+        "controls": [c["name"] for c in controls] if draws else [],
         "mixed": len(sizes) > 1,
     }
 

@@ -12,7 +12,11 @@ from typing import Any
 from nocere.report import svg
 from nocere.report.words import percent, plain_number
 
-MARKS = {"accuracy": ("circle", svg.BLUE), "sensitivity": ("square", svg.ORANGE), "specificity": ("triangle", svg.GREEN)}
+MARKS = {
+    "accuracy": ("circle", svg.BLUE),
+    "sensitivity": ("square", svg.ORANGE),
+    "specificity": ("triangle", svg.GREEN),
+}
 # Plot area of one panel, in its own units.
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT = 42.0, 262.0, 30.0, 170.0, 276.0, 216.0
 CLOSE = 17.0  # tick labels nearer than this to another are left out
@@ -64,11 +68,15 @@ def _frame(p: Mapping[str, Any], curve: Mapping[str, Any], radii: Sequence[float
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = BOTTOM - (BOTTOM - TOP) * share
         parts.append(svg.line(LEFT, y, RIGHT, y, stroke=svg.RULE, width=0.7))
-        parts.append(svg.text(LEFT - 5, y + 4, f"{100 * share:.0f} %" if share in (0, 0.5, 1) else "", anchor="end", fill=svg.SOFT))
+        parts.append(
+            svg.text(
+                LEFT - 5, y + 4, f"{100 * share:.0f} %" if share in (0, 0.5, 1) else "", anchor="end", fill=svg.SOFT
+            )
+        )
     parts.append(svg.line(LEFT, BOTTOM, RIGHT, BOTTOM, stroke=svg.SOFT))
     placed: list[float] = []
     # The ends first: they say how far the budget went.
-    for radius in dict.fromkeys([0.0, curve["largest"], *reversed(sorted(radii))]):
+    for radius in dict.fromkeys([0.0, curve["largest"], *sorted(radii, reverse=True)]):
         x = LEFT + (RIGHT - LEFT) * radius / curve["largest"]
         parts.append(svg.line(x, BOTTOM, x, BOTTOM + 4, stroke=svg.SOFT))
         if all(abs(x - other) >= CLOSE for other in placed):
@@ -101,7 +109,13 @@ def forest(name: str, data: Mapping[str, Any]) -> str:
         parts += _whisker(r["before"], at, y + 21, "circle", svg.BLUE, hollow=True)
         parts += _whisker(r["after"], at, y + 32, "square", svg.ORANGE, hollow=False)
     parts += [
-        svg.text(at(s), bottom + 14, f"{100 * s:.0f} %", anchor="start" if s == 0 else "end" if s == 1 else "middle", fill=svg.SOFT)
+        svg.text(
+            at(s),
+            bottom + 14,
+            f"{100 * s:.0f} %",
+            anchor="start" if s == 0 else "end" if s == 1 else "middle",
+            fill=svg.SOFT,
+        )
         for s in (0, 0.5, 1.0)
     ]
     told = "; ".join(f"{r['name']}: {_told(r)}" for r in data["rows"])
@@ -136,7 +150,7 @@ def _whisker(n: Mapping[str, Any] | None, at: Any, y: float, shape: str, colour:
 
 def bars(name: str, rows: Sequence[Mapping[str, Any]], case: str) -> str:
     """The model's confidence in every label, before (pale, outlined) and after (dark)."""
-    left, right, row = 44.0, 208.0, 54.0
+    left, right, row = 44.0, 204.0, 54.0
     parts = []
     for i, r in enumerate(rows):
         y = row * i
@@ -145,7 +159,9 @@ def bars(name: str, rows: Sequence[Mapping[str, Any]], case: str) -> str:
             width = (right - left) * r[side]
             parts.append(svg.text(left - 6, y + dy + 11, side, anchor="end", fill=svg.SOFT))
             parts.append(svg.rect(left, y + dy, right - left, 13, fill="#f2f2f2"))
-            parts.append(svg.rect(left, y + dy, width, 13, fill=fill, stroke=svg.INK if side == "before" else svg.ORANGE))
+            parts.append(
+                svg.rect(left, y + dy, width, 13, fill=fill, stroke=svg.INK if side == "before" else svg.ORANGE)
+            )
             parts.append(svg.text(right + 6, y + dy + 11, f"{percent(r[side])} %"))
     told = "; ".join(f"{r['label']}: {r['text']}" for r in rows)
-    return svg.figure(name, 258, row * len(rows) + 2, f"Confidence before and after, case {case}", told, parts)
+    return svg.figure(name, 262, row * len(rows) + 2, f"Confidence before and after, case {case}", told, parts)

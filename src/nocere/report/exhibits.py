@@ -32,9 +32,10 @@ class Found:
 
     def confidence(self, labels: Sequence[str]) -> tuple[float, float]:
         """Confidence in the truth before, and in the best wrong label after; 0 where not known."""
-        if self.before is None or self.after is None or self.ref.truth.label not in labels:
+        label = self.ref.truth.label
+        if self.before is None or self.after is None or label is None or label not in labels:
             return 0.0, 0.0
-        truth = list(labels).index(self.ref.truth.label)
+        truth = list(labels).index(label)
         return self.before[truth], max(self.after[:truth] + self.after[truth + 1 :], default=0.0)
 
 
@@ -71,10 +72,8 @@ def best_figure(found: Sequence[Found], labels: Sequence[str], positive: str | N
 def worst_cases(found: Sequence[Found], labels: Sequence[str], used: Found | None) -> list[Found]:
     """Up to six cases, the worst of each cell in turn, each case once."""
     taken = {used.ref.id} if used else set()
-    queues = []
-    for aim in ORDER:
-        for name in dict.fromkeys(f.cell["name"] for f in found if f.cell["aim"] == aim):
-            queues.append(sorted((f for f in found if f.cell["name"] == name), key=lambda f: _rank(f, labels)))
+    names = dict.fromkeys(f.cell["name"] for aim in ORDER for f in found if f.cell["aim"] == aim)
+    queues = [sorted((f for f in found if f.cell["name"] == n), key=lambda f: _rank(f, labels)) for n in names]
     out: list[Found] = []
     while len(out) < MOST and any(queues):
         for queue in queues:
@@ -117,7 +116,7 @@ def exhibit(
         "votes": [f"{count} {label}" for label, count in sorted(f.ref.truth.votes.items())],
         "bars": _bars(labels, f.before, f.after, f.ref.truth.labels),
         "cost": None if cost is None else amount(cost.value, cost.unit),
-        "distances": [] if cost is None else _distances(cost.more, cost.value),
+        "distances": [] if cost is None else _distances(cost.more),
         "proof": None if proof is None else _proof(proof),
         "evidence": [] if shared else [n for n in sorted(bundle.manifest["files"]) if n.startswith(folder + "/")],
         "picture": None if shared else triptych(bundle, f.cell["name"], o.case_id, o.radius),
@@ -138,7 +137,7 @@ def _bars(labels: Sequence[str], before: Any, after: Any, truth: frozenset[str])
     return rows
 
 
-def _distances(more: Mapping[str, float], value: float) -> list[str]:
+def _distances(more: Mapping[str, float]) -> list[str]:
     """The other distances of a change; parameters of a transform are its proof and stay out."""
     out = []
     if "linf" in more:
@@ -169,9 +168,7 @@ def control(
     if best is None:
         return None
     radius, cell = best
-    m = next(
-        (m for m in measures if (m.key, m.cell, m.radius) == ("draw_flip_share", cell["name"], radius)), None
-    )
+    m = next((m for m in measures if (m.key, m.cell, m.radius) == ("draw_flip_share", cell["name"], radius)), None)
     if m is None or m.value is None or m.high is None:
         return None
     own = next((o.trace for o in outcomes[cell["name"]] if (o.case_id, o.radius) == (f.ref.id, radius)), None)

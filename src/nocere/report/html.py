@@ -55,13 +55,23 @@ def write_report(bundle: Bundle, *, share_key: bytes | None = None, out: str | P
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     env = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_together,
     )
     env.filters["percent"] = percent
     # Charts escape every text that they are given.
     for name in ("panel", "forest", "bars"):
         env.globals[name] = _marked(getattr(charts, name))
     return env
+
+
+def _together(value: Any) -> Any:
+    """Keeps a number and its per cent sign on one line."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 def _marked(draw: Any) -> Any:

@@ -57,7 +57,11 @@ class Shield:
 
     def keeps(self, m: Measure) -> bool:
         """False for subgroup numbers over few cases, which could point at somebody."""
-        return self.key is None or m.group == "all" or (m.n + m.missing >= SMALLEST and m.group not in self._small)
+        return self.key is None or m.group == "all" or (m.n + m.missing >= SMALLEST and not self.hides(m.group))
+
+    def hides(self, group: str) -> bool:
+        """True where the very name of a subgroup must not be given."""
+        return self.on and group in self._small
 
 
 def _small_groups(refs: Sequence[CaseRef]) -> set[str]:

@@ -21,16 +21,22 @@ def figure(name: str, width: float, height: float, title: str, desc: str, parts:
     )
 
 
-def text(x: float, y: float, words: str, *, size: float = 11, anchor: str = "start", fill: str = INK, bold: bool = False) -> str:
+def text(
+    x: float, y: float, words: str, *, size: float = 11, anchor: str = "start", fill: str = INK, bold: bool = False
+) -> str:
     """Text with its baseline at y."""
     weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{fill}"{weight}>{escape(words)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{fill}"{weight}>'
+        f"{escape(words)}</text>"
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = INK, width: float = 1, dash: str = "") -> str:
     """A straight line."""
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}" stroke-width="{width:g}"{dashed}/>'
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{stroke}" stroke-width="{width:g}"{dashed}/>'
 
 
 def path(points: Sequence[tuple[float, float]], *, stroke: str, width: float = 2, dash: str = "") -> str:
@@ -48,7 +54,8 @@ def band(points: Sequence[tuple[float, float]], *, fill: str) -> str:
 
 def rect(x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none") -> str:
     """A filled rectangle."""
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" fill="{fill}" stroke="{stroke}"/>'
+    box = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}"'
+    return f'<rect {box} fill="{fill}" stroke="{stroke}"/>'
 
 
 def mark(shape: str, x: float, y: float, *, colour: str, hollow: bool = False, size: float = 4) -> str:
@@ -57,10 +64,10 @@ def mark(shape: str, x: float, y: float, *, colour: str, hollow: bool = False, s
     common = f'fill="{fill}" stroke="{colour}" stroke-width="1.5"'
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:g}" {common}/>'
-    corners = {
+    shapes: dict[str, list[tuple[float, float]]] = {
         "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         "triangle": [(0, -1.2), (1.1, 0.9), (-1.1, 0.9)],
         "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
-    }[shape]
-    d = " ".join(f"{x + a * size * 0.95:.1f},{y + b * size * 0.95:.1f}" for a, b in corners)
+    }
+    d = " ".join(f"{x + a * size * 0.95:.1f},{y + b * size * 0.95:.1f}" for a, b in shapes[shape])
     return f'<polygon points="{d}" {common}/>'

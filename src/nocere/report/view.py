@@ -18,7 +18,7 @@ from nocere.core.canonical import plain
 from nocere.core.decision import Decision, from_json
 from nocere.report.cells import cell_view, forests, number
 from nocere.report.exhibits import Found, all_found, best_figure, exhibit, worst_cases
-from nocere.report.share import Shield
+from nocere.report.share import WITHHELD, Shield
 from nocere.report.words import (
     ACCESS,
     ICONS,
@@ -36,6 +36,7 @@ from nocere.report.words import (
 )
 
 SCHEMA = 1
+FEW = "The number is withheld from a shared report: too few cases."
 UNKNOWN = ("errored", "not_reached", "not_applicable")
 
 
@@ -80,7 +81,7 @@ def view(bundle: Bundle, *, share_key: bytes | None = None) -> dict[str, Any]:
         },
         "verdicts": verdicts,
         "figure": None if figure is None else shown(figure),
-        "cells": [cell_view(bundle, c, measures, counts[c["name"]], decision, shield) for c in plan["cells"]],
+        "cells": [cell_view(bundle, c, measures, counts[c["name"]], shield) for c in plan["cells"]],
         "not_tested": _not_tested(plan, shield),
         "unknown": _unknown(counts, outcomes, shield),
         "clean": [number(m) for m in measures if not m.cell and m.group == "all" and m.line is None],
@@ -117,14 +118,16 @@ def _verdict(v: Mapping[str, Any], unit: str, shield: Shield) -> dict[str, Any]:
     c, m = v["criterion"], v["measure"]
     floor = c["at_least"] is not None
     limit = c["at_least"] if floor else c["at_most"]
-    kept = m is not None and shield.keeps(Measure(**m))
+    # A verdict on a few cases says their number in its reason too.
+    hidden = shield.hides(c["group"]) or (m is not None and not shield.keeps(Measure(**m)))
+    why = FEW if hidden else shield.text(v["why"])
     return {
         "name": shield.text(c["name"]),
         "word": v["word"],
         "icon": ICONS[v["word"]],
-        "why": shield.text(v["why"]),
+        "why": why,
         # The sentence after the number, which the page gives in its own form.
-        "reason": shield.text(v["why"].partition("): ")[2] or v["why"]),
+        "reason": why.partition("): ")[2] or why,
         "measure": title(c["measure"]),
         "rule": "at least" if floor else "at most",
         "limit": limit,
@@ -132,9 +135,9 @@ def _verdict(v: Mapping[str, Any], unit: str, shield: Shield) -> dict[str, Any]:
         "budget": "" if c["radius"] is None else amount(c["radius"], unit),
         "cell": c["cell"],
         "radius": c["radius"],
-        "group": c["group"],
-        "group_name": group_name(c["group"]),
-        "number": number(Measure(**m)) if m is not None and kept else None,
+        "group": WITHHELD if hidden else c["group"],
+        "group_name": WITHHELD if hidden else group_name(c["group"]),
+        "number": number(Measure(**m)) if m is not None and not hidden else None,
     }
 
 

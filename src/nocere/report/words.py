@@ -114,8 +114,8 @@ def quantity(m: Measure) -> str:
         return f"{value} ({counted}{short}; no interval)"
     if m.key == "draw_flip_share" and m.high is not None:
         return f"{value} (at most {form(m.high)}; {counted} draws{short})"
-    low = "below" if m.low is None else form(m.low)
-    high = f"above {form(m.value)}" if m.high is None else form(m.high)
+    low = "no lower limit" if m.low is None else form(m.low)
+    high = "no upper limit" if m.high is None else form(m.high)
     return f"{value} ({low} to {high}; {counted}{short})"
 
 
@@ -175,7 +175,7 @@ def threat_words(cell: Mapping[str, Any]) -> str:
     return words.replace(" 1 whole grey levels", " 1 whole grey level")
 
 
-def goal_words(goal: Mapping[str, Any], labels: Sequence[str]) -> str:
+def goal_words(goal: Mapping[str, Any]) -> str:
     """What the attacker is after."""
     when = f", only for cases that are {goal['when']}" if goal["when"] else ""
     if not goal["want"]:
@@ -189,7 +189,9 @@ def access_level(cell: Mapping[str, Any]) -> str:
     """The strongest access that the searcher had."""
     if cell["view"]:
         return "transfer"
-    return next((level for level in ("structure", "gradients", "scores", "labels") if level in cell["access"]), "labels")
+    return next(
+        (level for level in ("structure", "gradients", "scores", "labels") if level in cell["access"]), "labels"
+    )
 
 
 def attack_words(attack: Mapping[str, Any]) -> str:

@@ -138,19 +138,24 @@ class L2:
         return np.asarray(ok.cpu().numpy())
 
     def realise(self, x: Any, case: Case[Any], radius: float) -> NDArray[Any]:
-        # Rounding can leave the ball: the changes whose rounding added most length are pulled back one level each.
+        # Plain rounding would erase changes of less than half a level, which is what an L2 ball mostly holds. The
+        # direction is kept instead: it is scaled until its rounded form has the length that was asked for.
         x0 = case.x.astype(np.int64)
-        exact = x.detach().cpu().numpy().astype(np.float64)
-        d = np.clip(np.rint(exact), 0, MAX).astype(np.int64) - x0
-        flat, want = d.ravel(), (exact - x0).ravel()
-        while (over := int((flat**2).sum()) - radius**2) > 0:
-            order = np.argsort(np.abs(want) - np.abs(flat), kind="stable")
-            order = order[flat[order] != 0]
-            saved = np.cumsum(2 * np.abs(flat[order]) - 1)
-            n = int(np.searchsorted(saved, over)) + 1
-            flat[order[:n]] -= np.sign(flat[order[:n]])
-        d = flat.reshape(d.shape)
-        return np.asarray((x0 + d).astype(case.x.dtype))
+        want = np.clip(x.detach().cpu().numpy().astype(np.float64), 0, MAX) - x0
+        length = min(float(np.sqrt((want**2).sum())), radius)
+        if length < 1.0:
+            return np.array(case.x)
+
+        def rounded(scale: float) -> NDArray[np.int64]:
+            return np.asarray(np.clip(np.rint(x0 + scale * want), 0, MAX).astype(np.int64) - x0)
+
+        low, high = 0.0, 2.0 * max(1.0, 0.5 / float(np.abs(want).max()))
+        while int((rounded(high) ** 2).sum()) <= length**2 and high < 1e6:
+            low, high = high, 2.0 * high
+        for _ in range(24):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if int((rounded(middle) ** 2).sum()) <= length**2 else (low, middle)
+        return np.asarray((x0 + rounded(low)).astype(case.x.dtype))
 
     def ascend(self, g: Any) -> Any:
         return g / _rows(g.flatten(1).norm(dim=1).clamp_min(1e-30), g)
