@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bundles import SITE_KEY, small_bundle
+from tests.bundles import SITE_KEY, small_bundle
 from nocere.report.html import write_report
 
 pytestmark = pytest.mark.ui

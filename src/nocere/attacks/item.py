@@ -98,6 +98,7 @@ class Item:
     def judged(self, finding: Finding) -> None:
         """Keep the worst confirmed finding, or else the one nearest to the goal."""
         self.visits += 1
+        self.crossed |= finding.ok
         if self.finding is None or (finding.ok, finding.margin) > (self.finding.ok, self.finding.margin):
             self.finding = finding
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bundles import small_bundle
+from tests.bundles import small_bundle
 from nocere.audit.bundle import Bundle
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundles import SITE_KEY
+from tests.bundles import SITE_KEY
 from nocere.audit.bundle import Bundle
 from nocere.audit.measures.measure import Measure
 from nocere.report import charts, svg

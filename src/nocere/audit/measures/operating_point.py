@@ -103,8 +103,14 @@ def _left(outcomes: list[Outcome]) -> bool:
 
 @register("measure", "lines", source="design, section 5: worst over the union of all sets up to each line")
 def lines(results: Results) -> Iterator[Measure]:
-    """Accuracy when each case suffers the worst of everything tested up to a line, at the largest budgets."""
-    tested = [c for c in results.cells if c.untargeted and c.aim != "sample"]
+    """Accuracy when each case suffers the worst of everything tested up to a line, at the largest budgets.
+
+    Cells that were limited to some of the cases stay out, so that the union is over all cases.
+    """
+    everyone = {r.id for r in results.refs}
+    tested = [
+        c for c in results.cells if c.untargeted and c.aim != "sample" and {o.case_id for o in c.outcomes} >= everyone
+    ]
     for line in sorted({c.line for c in tested}):
         cells = [(c, by_case(c)) for c in tested if c.line <= line]
         everywhere = [r for r in results.refs if all(r.id in o for _, o in cells)]

@@ -1,0 +1,5 @@
+"""`python -m nocere`."""
+
+from nocere.cli.main import entry
+
+entry()

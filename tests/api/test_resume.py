@@ -1,0 +1,72 @@
+"""Killing a run at random moments and running it again gives the manifest of an unbroken run.
+
+A sample runs here; `make soak` kills twenty times.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SCRIPT = """
+import sys
+from tests.images import audit, cell, world
+from nocere.attacks.image.pgd import Pgd
+from nocere.attacks.image.random_noise import RandomNoise
+import nocere.audit.spec as spec
+spec.SHARD = 8
+cases, target = world(48, wrong_every=7)
+audit(__import__("pathlib").Path(sys.argv[1]), cases, target,
+      cell(cases, (Pgd(5), Pgd(30, 3)), name="noise"),
+      cell(cases, (Pgd(20),), name="worst", radii=(1.0, 2.0), aim="worst"),
+      cell(cases, (RandomNoise(60),), name="control", radii=(2.0,), aim="sample"))
+"""
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], env=env, stderr=subprocess.PIPE)
+
+
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
+    kills = 20 if os.environ.get("NOCERE_SOAK") else 4
+    whole = start(tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr and whole.stderr.read()
+    want = (tmp_path / "whole" / "manifest.json").read_bytes()
+    shards = len(list((tmp_path / "whole" / "cells").rglob("*.json")))
+    rng = random.Random(5)
+    out = tmp_path / "broken"
+    landed = 0
+    for _ in range(kills):
+        before = _progress(out)
+        run = start(out)
+        # Wait until this process writes, so that the kill falls into the work and not into the imports.
+        while run.poll() is None and _progress(out) == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 0.25))
+        if run.poll() is None:
+            run.send_signal(signal.SIGKILL)
+            landed += 1
+        run.wait()
+        assert run.stderr is not None
+        run.stderr.close()
+        if (out / "manifest.json").exists():
+            break
+    assert landed >= 1, "no kill fell into a running audit"
+    last = start(out)
+    assert last.wait() == 0, last.stderr and last.stderr.read()
+    assert (out / "manifest.json").read_bytes() == want
+    assert len(list((out / "cells").rglob("*.json"))) == shards
+    assert not list(out.rglob(".tmp-*"))
+    for process in (whole, last):
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def _progress(out: Path) -> int:
+    return sum(1 for _ in out.rglob("*")) if out.exists() else 0
