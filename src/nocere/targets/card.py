@@ -157,11 +157,16 @@ def _torchscript(about: dict[str, Any], card: Path) -> Any:
 
 
 def _pt2(about: dict[str, Any], card: Path) -> Any:
+    import warnings
+
     import torch
 
     path = _file(about, card)
     try:
-        return torch.export.load(path).module()
+        with warnings.catch_warnings():
+            # torch's own deprecations, which a user can do nothing about.
+            warnings.simplefilter("ignore")
+            return torch.export.load(path).module()
     except Exception as e:
         first = str(e).strip().split("\n", 1)[0][:160]
         raise TargetError(f"{path} is not a torch.export (.pt2) file ({first}).") from e
