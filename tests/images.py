@@ -69,7 +69,9 @@ def labelled(x: np.ndarray[Any, Any], decision: Any, weight: Any, bias: Any, wro
         labels = [name for name, v in zip(decision.labels, m, strict=True) if v > 0]
         if wrong_every and i % wrong_every == 0 and decision.exclusive:
             labels = [next(n for n in decision.labels if n not in labels)]
-        cases.append(array_case(f"case/{i:03d}", x[i], Truth.of(*labels), group=f"p{i // 2}", attrs={"sex": "fm"[i % 2]}))
+        cases.append(
+            array_case(f"case/{i:03d}", x[i], Truth.of(*labels), group=f"p{i // 2}", attrs={"sex": "fm"[i % 2]})
+        )
     return CaseSet.of(cases)
 
 

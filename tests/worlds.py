@@ -115,7 +115,10 @@ def score_notes(notes: list[str]) -> np.ndarray[Any, Any]:
 
 def notes() -> tuple[CaseSet, Any]:
     texts = ["chronic pain and abuse", "pain after a fall walks", "abuse abuse of chronic pain", "walks home"]
-    cases = [Case(f"n{i}", t, {}, Truth.of(LABELS[int(s > 0)])) for i, (t, s) in enumerate(zip(texts, score_notes(texts), strict=True))]
+    cases = [
+        Case(f"n{i}", t, {}, Truth.of(LABELS[int(s > 0)]))
+        for i, (t, s) in enumerate(zip(texts, score_notes(texts), strict=True))
+    ]
     return CaseSet.of(cases, phantom=True), callable_target(score_notes, DECISION, outputs="logits", name="notes")
 
 
@@ -192,7 +195,10 @@ def score_claims(claims: list[tuple[str, ...]]) -> np.ndarray[Any, Any]:
 def claims() -> tuple[CaseSet, Any]:
     contents = [("A1",), ("A1", "A2"), ("A2", "B1"), ("A1", "A2", "C1"), ("B1", "B2")]
     scores = score_claims(contents)
-    cases = [Case(f"k{i}", c, {"year": 2019}, Truth.of(LABELS[int(s > 0)])) for i, (c, s) in enumerate(zip(contents, scores, strict=True))]
+    cases = [
+        Case(f"k{i}", c, {"year": 2019}, Truth.of(LABELS[int(s > 0)]))
+        for i, (c, s) in enumerate(zip(contents, scores, strict=True))
+    ]
     return CaseSet.of(cases, phantom=True), callable_target(score_claims, DECISION, outputs="logits", name="claims")
 
 

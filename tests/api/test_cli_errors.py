@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.images import SIDE, Linear, heads, pictures
 
 from nocere.cases.image import write_png
 from nocere.cli.main import main
-from tests.images import SIDE, Linear, heads, pictures
 
 PLAN = """\
 name = "bad input"
@@ -122,7 +122,12 @@ BAD: list[tuple[str, Callable[[Path], None], int, str]] = [
     ("image that is text", first_image(b"hello"), 2, "not a readable PNG or JPEG"),
     ("truncated image", lambda p: first_image((p / "0.png").read_bytes()[:60])(p), 2, "not a readable PNG or JPEG"),
     ("empty label", edit("labels.csv", ",benign,", ",,"), 2, "label is empty"),
-    ("label outside of the set", edit("labels.csv", "benign", "beningn"), 2, "'beningn', which is none of the target's"),
+    (
+        "label outside of the set",
+        edit("labels.csv", "benign", "beningn"),
+        2,
+        "'beningn', which is none of the target's",
+    ),
     ("empty class", one_class, 2, "no case with the label 'malignant'"),
     ("missing column", edit("labels.csv", "label", "lable"), 2, "no column 'label'"),
     ("ragged row", edit("labels.csv", ",test", ",test,extra"), 2, "columns expected"),
@@ -132,7 +137,12 @@ BAD: list[tuple[str, Callable[[Path], None], int, str]] = [
     ("NaN scores", nan_weights, 2, "returned no finite score for any case"),
     ("pickled model", pickled_model, 2, "not a state dict"),
     ("wrong kind of file", overwrite("weights.pt", b"not a model"), 2, "not a state dict"),
-    ("onnx given as torchscript", edit("card.toml", 'kind = "torch"', 'kind = "torchscript"'), 2, "not a TorchScript file"),
+    (
+        "onnx given as torchscript",
+        edit("card.toml", 'kind = "torch"', 'kind = "torchscript"'),
+        2,
+        "not a TorchScript file",
+    ),
     ("wrong input size", wide_image, 2, "takes images of 12 x 12; the image has 12 x 15"),
     ("colour for a grey model", grey_to_grey_only, 2, "takes 1 channel(s); the image has 3"),
     ("wrong head", edit("card.toml", '"one_logit"', '"softmax"'), 2, "Decision of kind 'softmax'"),
@@ -147,7 +157,12 @@ BAD: list[tuple[str, Callable[[Path], None], int, str]] = [
     ("unknown field", edit("plan.toml", "[[cell]]", "[[cell]]\nspeed = 3"), 2, "speed"),
     ("not TOML", overwrite("plan.toml", b"name = = 3"), 2, "not valid TOML"),
     ("missing target", remove("card.toml"), 2, "no target at"),
-    ("factory that raises", edit("model.py", "return", "raise ValueError('broken')\n    return"), 2, "factory raised ValueError"),
+    (
+        "factory that raises",
+        edit("model.py", "return", "raise ValueError('broken')\n    return"),
+        2,
+        "factory raised ValueError",
+    ),
     ("unknown dataset", edit("plan.toml", "image.folder", "image.flder"), 2, "Unknown dataset"),
 ]
 
@@ -174,7 +189,7 @@ def test_the_good_plan_passes_shows_and_replays_in_fresh_processes(place: Path) 
         return subprocess.run([sys.executable, "-m", "nocere", *args], capture_output=True, text=True, check=False)
 
     out = str(place / "out")
-    ran = nocere("audit", "run", str(place / "plan.toml"), "--out", out, "--json", "--threads", "2")
+    ran = nocere("audit", "run", str(place / "plan.toml"), "--out", out, "--json", "--workers", "2")
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
     assert told["verdict"] is None and told["measures"]
@@ -191,6 +206,20 @@ def test_the_good_plan_passes_shows_and_replays_in_fresh_processes(place: Path) 
     assert tampered.returncode == 4 and "has been changed since the audit" in tampered.stderr
     # Another model is refused.
     (place / "card.toml").write_text(CARD.replace("0.3", "0.31"))
+
+
+def test_workers_change_no_byte_of_the_evidence(place: Path) -> None:
+    """Two cells of one shard each, in one process and in two."""
+    run = ["audit", "run", str(place / "plan.toml"), "-q"]
+    assert main([*run, "--out", str(place / "one"), "--workers", "1"]) == 0
+    second = (
+        PLAN.replace("image.linf", "image.l2").replace("[1]", "[200]").split("[[cell]]")[1].replace('"noise"', '"l2"')
+    )
+    (place / "plan.toml").write_text((place / "plan.toml").read_text() + "[[cell]]" + second)
+    for n in ("1", "2"):
+        assert main([*run, "--out", str(place / f"both{n}"), "--workers", n]) == 0
+    one, two = ((place / f"both{n}" / "manifest.json").read_bytes() for n in ("1", "2"))
+    assert one == two
 
 
 def test_replay_with_another_model_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +303,9 @@ def test_sklearn_pickle_needs_trust(place: Path, capsys: pytest.CaptureFixture[s
     assert main([*run, "--trust"]) == 0
 
 
-@pytest.mark.parametrize("argv", [["audit"], ["audit", "run"], ["frobnicate"], ["list", "atacks"], ["train", "--out", "x"]])
+@pytest.mark.parametrize(
+    "argv", [["audit"], ["audit", "run"], ["frobnicate"], ["list", "atacks"], ["train", "--out", "x"]]
+)
 def test_usage_errors_exit_with_2_or_help(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code = main(argv)
     captured = capsys.readouterr()
@@ -291,7 +322,10 @@ def test_help_starts_without_anything_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [["demo"], ["train"], ["audit", "run"], ["audit", "show"], ["audit", "replay"], ["report"], ["list"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command",
+    [["demo"], ["train"], ["audit", "run"], ["audit", "show"], ["audit", "replay"], ["report"], ["list"], ["doctor"]],
+)
 def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     main([*command, "--help"])
     assert f"nocere {' '.join(command)}" in " ".join(capsys.readouterr().out.split())

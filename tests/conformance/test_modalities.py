@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests import worlds as w
 
 from nocere.attacks.image.pgd import Pgd
 from nocere.attacks.image.random_noise import RandomNoise
@@ -25,12 +26,13 @@ from nocere.core.goal import Goal
 from nocere.targets.callable import callable_target
 from nocere.targets.torch import TorchTarget
 from nocere.threats.base import Threat
-from tests import worlds as w
 
 ALL = frozenset({"scores", "labels", "gradients", "structure"})
 
 
-def cell(name: str, pset: Any, attacks: tuple[Any, ...], cases: CaseSet, radii: tuple[float, ...], **about: Any) -> CellSpec:
+def cell(
+    name: str, pset: Any, attacks: tuple[Any, ...], cases: CaseSet, radii: tuple[float, ...], **about: Any
+) -> CellSpec:
     budget = about.pop("budget", Budget(500, confirms=64))
     access = about.pop("access", ALL)
     ids = tuple(r.id for r in cases.refs)
@@ -62,7 +64,9 @@ def all_swaps(case: Any, radius: int) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("lanes", [1, 3, 128])
 def test_note_with_word_swaps(tmp_path: Path, lanes: int) -> None:
     cases, target = w.notes()
-    spec = Spec("n", target, w.NoteCodec(), cases, (cell("swap", w.WordSwaps(), (w.GreedyMoves(),), cases, (1.0, 2.0)),))
+    spec = Spec(
+        "n", target, w.NoteCodec(), cases, (cell("swap", w.WordSwaps(), (w.GreedyMoves(),), cases, (1.0, 2.0)),)
+    )
     bundle = run_audit(spec, tmp_path / "b", lanes=lanes)
     found = {o.case_id for o in bundle.outcomes("swap") if o.kind == "broken"}
     assert found == {c.id for c in cases if brute_force(w.score_notes, c, all_swaps(c, 2))}
@@ -75,7 +79,9 @@ def test_note_with_word_swaps(tmp_path: Path, lanes: int) -> None:
 
 def test_claim_with_exact_search_and_certificate(tmp_path: Path) -> None:
     cases, target = w.claims()
-    bundle = audit(tmp_path, cases, target, w.ClaimCodec(), cell("codes", w.OptionalCodes(), (w.Exhaustive(),), cases, (1.0, 2.0)))
+    bundle = audit(
+        tmp_path, cases, target, w.ClaimCodec(), cell("codes", w.OptionalCodes(), (w.Exhaustive(),), cases, (1.0, 2.0))
+    )
     got = kinds(bundle, "codes")
     for c in cases:
         breakable = brute_force(w.score_claims, c, w.OptionalCodes(2.0).members(c))
@@ -85,7 +91,13 @@ def test_claim_with_exact_search_and_certificate(tmp_path: Path) -> None:
 
 def test_a_certificate_that_lies_is_not_accepted(tmp_path: Path) -> None:
     cases, target = w.claims()
-    bundle = audit(tmp_path, cases, target, w.ClaimCodec(), cell("codes", w.OptionalCodes(), (w.Exhaustive(lie=True),), cases, (2.0,)))
+    bundle = audit(
+        tmp_path,
+        cases,
+        target,
+        w.ClaimCodec(),
+        cell("codes", w.OptionalCodes(), (w.Exhaustive(lie=True),), cases, (2.0,)),
+    )
     for c in cases:
         breakable = brute_force(w.score_claims, c, w.OptionalCodes(2.0).members(c))
         # True claims stand even if they were guessed; false ones leave an error, never "held" and never "certified".
@@ -135,7 +147,9 @@ def test_record_of_two_parts(tmp_path: Path) -> None:
 def test_universal_attack_is_judged_on_held_out_cases(tmp_path: Path) -> None:
     cases, target = w.signals(40)
     fit = frozenset(r.id for r in cases.refs[:20])
-    bundle = audit(tmp_path, cases, target, w.SignalCodec(), cell("one", w.Counts(), (w.MeanSign(),), cases, (2.0, 8.0), fit=fit))
+    bundle = audit(
+        tmp_path, cases, target, w.SignalCodec(), cell("one", w.Counts(), (w.MeanSign(),), cases, (2.0, 8.0), fit=fit)
+    )
     got = list(bundle.outcomes("one"))
     assert {o.case_id for o in got} == {r.id for r in cases.refs[20:]}
     assert sum(o.kind == "broken" for o in got) > 0
@@ -205,7 +219,9 @@ def test_a_view_of_a_later_round_is_refused() -> None:
 def test_label_only_target_with_a_query_cap(tmp_path: Path) -> None:
     cases, _ = w.signals(12)
     asked: list[int] = []
-    capped = cell("random", w.Counts(), (RandomNoise(50),), cases, (40.0,), budget=Budget(20), access=frozenset({"labels"}))
+    capped = cell(
+        "random", w.Counts(), (RandomNoise(50),), cases, (40.0,), budget=Budget(20), access=frozenset({"labels"})
+    )
     bundle = audit(tmp_path, cases, _label_only(asked), w.SignalCodec(), capped)
     rows = list(bundle.outcomes("random"))
     assert all(o.meter["forward"] <= 20 and o.meter["backward"] == 0 for o in rows)
@@ -218,7 +234,13 @@ def test_label_only_target_with_a_query_cap(tmp_path: Path) -> None:
 
 def test_gradient_attack_on_a_label_only_target_is_a_reason_not_a_crash(tmp_path: Path) -> None:
     cases, _ = w.signals(6)
-    bundle = audit(tmp_path, cases, _label_only([]), w.SignalCodec(), cell("pgd", w.Counts(), (Pgd(5),), cases, (40.0,), access=frozenset({"labels"})))
+    bundle = audit(
+        tmp_path,
+        cases,
+        _label_only([]),
+        w.SignalCodec(),
+        cell("pgd", w.Counts(), (Pgd(5),), cases, (40.0,), access=frozenset({"labels"})),
+    )
     assert set(kinds(bundle, "pgd").values()) == {"not_applicable"}
     accuracy = next(m for m in bundle.measures if m.key == "accuracy" and m.cell == "pgd")
     assert accuracy.value is None and accuracy.missing == 6

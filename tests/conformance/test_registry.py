@@ -12,13 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.images import audit, cell, world
 
 from nocere.attacks.base import attack_json
 from nocere.cases.image import ImageCodec, array_case, read_pixels, write_png
 from nocere.core.case import Truth
 from nocere.core.registry import entries, unavailable
 from nocere.threats.base import Parametric, Projects
-from tests.images import audit, cell, world
 
 THREATS = entries("threat")
 ATTACKS = entries("attack")
@@ -46,7 +46,11 @@ def test_attack_is_a_frozen_dataclass_with_a_stable_key(entry: Any) -> None:
 def _pset_for(attack: Any) -> Any:
     for t in THREATS:
         pset = t.make()
-        fits = isinstance(pset, Parametric) if attack.name in ("image.grid", "image.sampled") else isinstance(pset, Projects)
+        fits = (
+            isinstance(pset, Parametric)
+            if attack.name in ("image.grid", "image.sampled")
+            else isinstance(pset, Projects)
+        )
         if fits:
             return pset
     raise AssertionError(attack.name)

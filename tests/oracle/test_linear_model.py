@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.images import Linear, audit, cell, heads, labelled, pictures
 
 from nocere.core.registry import entries
-from nocere.threats.pixels import L2, Linf
-from tests.images import Linear, audit, cell, heads, labelled, pictures
 from nocere.targets.torch import TorchTarget
+from nocere.threats.pixels import L2, Linf
 
 GRADIENT_ATTACKS = [e for e in entries("attack") if "gradients" in e.make.needs]
 

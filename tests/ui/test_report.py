@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
 from tests.bundles import SITE_KEY, small_bundle
+
 from nocere.report.html import write_report
 
 pytestmark = pytest.mark.ui

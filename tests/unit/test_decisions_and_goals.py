@@ -94,7 +94,11 @@ def test_raising_a_flag_or_refer_is_no_success() -> None:
     band = dec.Band(-1, 1, ("no", "REFER", "yes"), frozenset({"REFER"}))
     lit = Goal().bind(_case("no"), band, band.margins(np.array([[-3.0]]))[0])
     assert lit is not None
-    assert Goal().margin(lit, band.margins(np.array([[0.0]])))[0] < 0 < Goal().margin(lit, band.margins(np.array([[2.0]])))[0]
+    assert (
+        Goal().margin(lit, band.margins(np.array([[0.0]])))[0]
+        < 0
+        < Goal().margin(lit, band.margins(np.array([[2.0]])))[0]
+    )
 
 
 def test_multi_label_goal_switches_correct_findings_only() -> None:
@@ -143,7 +147,9 @@ def test_lines_of_every_kind_and_edit_class() -> None:
     assert line(Kind.REPRESENTATION, "flip") == 0
     assert line(Kind.TAMPERING, "sample") == 4
     assert set(EDIT_KINDS) == {"E0", "E1", "E2", "E3", "E4", "E5", "E6", "X7", "A", "B", "C", "D"}
-    lines = {e: (line(edit_kind(e, supported=True), "flip"), line(edit_kind(e, supported=False), "flip")) for e in EDIT_KINDS}
+    lines = {
+        e: (line(edit_kind(e, supported=True), "flip"), line(edit_kind(e, supported=False), "flip")) for e in EDIT_KINDS
+    }
     assert lines["C"] == (2, 3) and lines["E4"] == (2, 3)
     assert lines["D"] == lines["X7"] == (3, 3)
     assert lines["A"] == lines["E0"] == (0, 0)

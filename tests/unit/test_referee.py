@@ -12,18 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from tests.images import LABELS, audit, cell, pictures, world
 
 from nocere.attacks.base import Ask, AttackDefaults, Job, Propose, Search
 from nocere.attacks.image.pgd import Pgd
 from nocere.attacks.image.random_noise import RandomNoise
 from nocere.core.budget import Budget
 from nocere.core.candidate import Candidate, Finding
-from nocere.core.goal import Goal
-from nocere.core.errors import TargetError
 from nocere.core.decision import OneLogit
+from nocere.core.errors import TargetError
+from nocere.core.goal import Goal
 from nocere.targets.torch import TorchTarget
 from nocere.threats.pixels import L2, Linf
-from tests.images import LABELS, audit, cell, pictures, labelled, world
 
 honest = Pgd(10)
 
@@ -316,7 +316,9 @@ def test_a_success_smaller_than_the_noise_does_not_count(tmp_path: Path) -> None
     clean = {c.case_id: np.array(c.margins) for c in referee.clean([r.id for r in cases.refs])}
     lit = goal.bind(case, target.decision, clean[case.id])
     assert isinstance(lit, Literals)
-    sign = np.sign(target._module.head.weight.numpy().reshape(case.x.shape)) * (1 if case.truth.label == "benign" else -1)
+    sign = np.sign(target._module.head.weight.numpy().reshape(case.x.shape)) * (
+        1 if case.truth.label == "benign" else -1
+    )
     x = np.clip(case.x.astype(int) + 20 * sign.astype(int), 0, 255).astype(np.uint8)
     court = referee.court(Linf(20), goal, {case.id: lit}, Meter(Budget(1)))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.images import LABELS, Linear, heads, pictures
 
 from nocere.core.batch import Batch
 from nocere.core.decision import OneLogit, OneVsRest, Softmax
@@ -18,7 +19,6 @@ from nocere.targets.card import load_target
 from nocere.targets.preprocess import ImageInput
 from nocere.targets.sklearn import SklearnTarget
 from nocere.targets.torch import TorchTarget
-from tests.images import LABELS, Linear, heads, pictures
 
 
 def batch(x: np.ndarray[Any, Any]) -> Batch:
@@ -47,7 +47,9 @@ def test_the_users_module_is_left_alone() -> None:
         module.head.weight.add_(1)
     assert TorchTarget(module, OneLogit(LABELS)).fingerprint != before
     assert target.scores(batch(pictures(2))).shape == (2, 1)
-    assert TorchTarget(module, OneLogit(LABELS, 0.4)).fingerprint != TorchTarget(module, OneLogit(LABELS, 0.5)).fingerprint
+    assert (
+        TorchTarget(module, OneLogit(LABELS, 0.4)).fingerprint != TorchTarget(module, OneLogit(LABELS, 0.5)).fingerprint
+    )
 
 
 def test_preprocessing_equals_plain_torch() -> None:

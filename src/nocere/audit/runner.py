@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,14 +14,12 @@ from typing import Any, TypeAlias
 
 import nocere
 from nocere.attacks.outcome import Outcome
-from nocere.audit.bundle import Bundle, evidence_path, results, seal, short
+from nocere.audit.bundle import Bundle, results, seal, short
 from nocere.audit.criteria import judge
-from nocere.audit.guard import Guard
 from nocere.audit.measures.compute import compute
 from nocere.audit.referee import Clean, Referee
-from nocere.audit.shard import ShardResult, run_shard
 from nocere.audit.spec import CellSpec, Sealed, Spec
-from nocere.core.candidate import Files
+from nocere.audit.work import Source, Task, Workshop, pooled, put, weight
 from nocere.core.canonical import digest, dumps
 from nocere.core.errors import DataError, PlanError
 from nocere.core.files import clean_temporary, private_folder, write_atomic
@@ -30,12 +28,22 @@ from nocere.targets.base import Target
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
-def run_audit(spec: Spec, out: str | Path, *, lanes: int = 128, progress: Progress | None = None) -> Bundle:
+def run_audit(
+    spec: Spec,
+    out: str | Path,
+    *,
+    lanes: int = 128,
+    workers: int = 1,
+    source: Source | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
     """Run `spec` into the folder `out` and return the bundle; an interrupted run of the same spec goes on.
 
     Args:
         out: a new folder, or one that an interrupted run of the same spec left.
         lanes: cases in flight; changes no result.
+        workers: processes with one thread each; more than one needs `source`, so that they find the spec again.
+        source: the plan file that `spec` came from.
         progress: called with (what, done, all).
 
     Raises:
@@ -43,7 +51,7 @@ def run_audit(spec: Spec, out: str | Path, *, lanes: int = 128, progress: Progre
         WriteError: the folder cannot be written; what was finished stays and is used next time.
         TargetError, DataError: the target or a case cannot be used.
     """
-    return _Run(spec, Path(out), lanes, progress or _silent).run()
+    return _Run(spec, Path(out), lanes, workers, source, progress or _silent).run()
 
 
 def _silent(*_: object) -> None:
@@ -51,8 +59,11 @@ def _silent(*_: object) -> None:
 
 
 class _Run:
-    def __init__(self, spec: Spec, out: Path, lanes: int, progress: Progress) -> None:
+    def __init__(
+        self, spec: Spec, out: Path, lanes: int, workers: int, source: Source | None, progress: Progress
+    ) -> None:
         self.spec, self.out, self.lanes, self.progress = spec, out, lanes, progress
+        self.workers, self.source = workers, source
         self.plan = spec.to_json()
         self.started = time.time()
         self.resumed = False
@@ -64,14 +75,12 @@ class _Run:
         clean, noise = self._clean()
         outcomes: dict[str, list[Outcome]] = {}
         artefacts: dict[str, bytes] = {}
-        guard = Guard(self.spec.target)
+        shop = Workshop(self.spec, self.out, clean, noise, self.lanes)
         last = max([c.round for c in self.spec.cells] + [a.round for a in self.spec.artefacts])
         for number in range(last + 1):
             sealed = Sealed(self.spec.cases, clean, {k: tuple(v) for k, v in outcomes.items()}, dict(artefacts))
             views = self._artefacts(number, sealed, artefacts)
-            for cell in self.spec.cells:
-                if cell.round == number:
-                    outcomes[cell.name] = self._cell(cell, clean, noise, guard, views.get(cell.view))
+            outcomes |= self._search(shop, [c for c in self.spec.cells if c.round == number], views)
         self._originals(outcomes)
         self._measure(outcomes)
         self._note()
@@ -132,38 +141,37 @@ class _Run:
                 made[a.name] = path.read_bytes()
         return {a.name: a.load(made[a.name]) for a in self.spec.artefacts if a.name in made}
 
-    def _cell(
-        self, cell: CellSpec, clean: Mapping[str, Clean], noise: float, guard: Guard, view: Target | None
-    ) -> list[Outcome]:
-        folder = private_folder(self.out / "cells" / cell.name)
-        out: list[Outcome] = []
-        done, total = 0, len(cell.cases) * (1 if cell.aim in ("flip", "closest") else len(cell.radii))
-        self.progress(cell.name, 0, total)
-        for number, ids in enumerate(cell.shards()):
-            path = folder / f"{number:05d}.json"
-            if not path.exists():
-                seen = done
+    def _search(
+        self, shop: Workshop, cells: Sequence[CellSpec], views: Mapping[str, Target]
+    ) -> dict[str, list[Outcome]]:
+        """Compute what is not there yet of these cells, and read all of it."""
+        shards = {c.name: [Task(c.name, k) for k in range(len(c.shards()))] for c in cells}
+        totals = {c.name: len(c.cases) * weight(c) for c in cells}
+        done = dict.fromkeys(totals, 0)
 
-                def told(outcome: Outcome, base: int = seen, count: list[int] = [0]) -> None:  # noqa: B006
-                    if (
-                        cell.aim not in ("flip", "closest")
-                        or outcome.kind != "held"
-                        or outcome.radius == cell.radii[-1]
-                    ):
-                        count[0] += 1
-                        self.progress(cell.name, min(base + count[0], total), total)
+        def told(cell: str, n: int) -> None:
+            done[cell] += n
+            self.progress(cell, min(done[cell], totals[cell]), totals[cell])
 
-                result = run_shard(self.spec, cell, ids, clean, noise, guard, view=view, lanes=self.lanes, told=told)
-                self._store(cell, result)
-                write_atomic(path, dumps({"outcomes": [o.to_json() for o in result.outcomes]}))
-            out += [Outcome.from_json(o) for o in json.loads(path.read_bytes())["outcomes"]]
-            done += len(ids) * (1 if cell.aim in ("flip", "closest") else len(cell.radii))
-            self.progress(cell.name, min(done, total), total)
-        return out
-
-    def _store(self, cell: CellSpec, result: ShardResult) -> None:
-        for (case_id, radius), files in result.evidence.items():
-            self._put(self.out / evidence_path(cell.name, case_id, radius), files)
+        missing: list[Task] = []
+        for c in cells:
+            private_folder(self.out / "cells" / c.name)
+            for task in shards[c.name]:
+                if shop.path(task).exists():
+                    done[c.name] += len(c.shards()[task.number]) * weight(c)
+                else:
+                    missing.append(task)
+        if self.source is not None and self.workers > 1 and len(missing) > 1:
+            pooled(shop, missing, self.source, min(self.workers, len(missing)), told)
+        else:
+            for task in missing:
+                shop.do(task, views.get(shop.cells[task.cell].view), told)
+        for name, total in totals.items():
+            self.progress(name, total, total)
+        return {
+            name: [Outcome.from_json(o) for t in tasks for o in json.loads(shop.path(t).read_bytes())["outcomes"]]
+            for name, tasks in shards.items()
+        }
 
     def _originals(self, outcomes: Mapping[str, list[Outcome]]) -> None:
         """The files that evidence came from, so that a bundle replays without the data set."""
@@ -172,14 +180,7 @@ class _Run:
             folder = self.out / "originals" / short(case_id)
             case = self.spec.cases.load(case_id)
             files = self.spec.codec.encode(case, case.x)
-            self._put(folder, files)
-
-    @staticmethod
-    def _put(folder: Path, files: Files) -> None:
-        for name, data in files.items():
-            path = folder / name
-            private_folder(path.parent)
-            write_atomic(path, data)
+            put(folder, files)
 
     def _measure(self, outcomes: Mapping[str, list[Outcome]]) -> None:
         clean = json.loads((self.out / "clean.json").read_bytes())

@@ -21,7 +21,7 @@ def run(
     /,
     *,
     out: Path,
-    threads: int = 0,
+    workers: int = 0,
     lanes: int = 128,
     trust: Flag = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
@@ -38,8 +38,8 @@ def run(
         TOML file; docs/plans.md describes every field.
     out
         New folder for the bundle (readable by you only: it may hold patient data).
-    threads
-        Threads of the model; 0 leaves the default.
+    workers
+        Processes, with one thread each; 0 takes one a core. Changes no result.
     lanes
         Cases in flight; changes memory and speed, never a result.
     trust
@@ -51,13 +51,16 @@ def run(
     """
     from nocere.audit.plan import load_spec
     from nocere.audit.runner import run_audit
-    from nocere.cli.output import progress
+    from nocere.audit.work import Source
+    from nocere.cli.output import cores, progress
     from nocere.report.html import write_report
 
-    _threads(threads)
+    _threads(1)
     spec = load_spec(plan, trust=trust)
     with progress(quiet) as told:
-        bundle = run_audit(spec, out, lanes=lanes, progress=told)
+        bundle = run_audit(
+            spec, out, lanes=lanes, workers=workers or cores(), source=Source(plan, trust), progress=told
+        )
     write_report(bundle)
     return _tell(bundle, json)
 
@@ -139,10 +142,11 @@ def replay(
 
 
 def _threads(n: int) -> None:
-    if n > 0:
+    try:
         import torch
-
-        torch.set_num_threads(n)
+    except ModuleNotFoundError:
+        return
+    torch.set_num_threads(n)
 
 
 def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:

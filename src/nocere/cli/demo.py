@@ -53,8 +53,9 @@ def demo(
     """
     from nocere.audit.plan import load_spec
     from nocere.audit.runner import run_audit
+    from nocere.audit.work import Source
     from nocere.cases.phantoms.sets import DERMOSCOPY_LABELS, dermoscopy
-    from nocere.cli.output import progress
+    from nocere.cli.output import cores, progress
     from nocere.core.files import private_folder, write_atomic
     from nocere.report.html import write_report
     from nocere.targets.reference.store import CARD
@@ -73,7 +74,8 @@ def demo(
                 training, validation, DERMOSCOPY_LABELS, out / "model", Recipe(epochs=10), name="demo classifier",
                 progress=lambda e, of, _: told("training", e, of),
             )  # fmt: skip
-        bundle = run_audit(load_spec(out / "plan.toml"), out / "audit", progress=told)
+        source = Source(out / "plan.toml", trust=False)
+        bundle = run_audit(load_spec(source.plan), out / "audit", workers=cores(), source=source, progress=told)
     write_report(bundle)
     for line in _story(bundle):
         print(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -52,20 +53,26 @@ class _Lines:
     """Plain progress for logs: at the start and the end of a stage, and every five seconds with the time left."""
 
     def __init__(self) -> None:
-        self._what, self._last, self._began = "", 0.0, 0.0
+        self._began: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._last = 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._began, self._last = what, now, 0.0
-        if done < total and now - self._last < 5.0:
+        began = self._began.setdefault(what, now)
+        if what in self._ended or (done < total and now - self._last < 5.0):
             return
-        left = ""
-        if 0 < done < total:
-            left = f", about {(now - self._began) / done * (total - done):.0f} s left"
-        if done or now - self._last >= 5.0:
-            print(f"{what}: {done} of {total}{left}", file=sys.stderr, flush=True)
+        # The first few cases of a stage say little about the rest.
+        left = f", about {(now - began) / done * (total - done):.0f} s left" if 0.1 * total < done < total else ""
+        print(f"{what}: {done} of {total}{left}", file=sys.stderr, flush=True)
         self._last = now
+        if done == total:
+            self._ended.add(what)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def show_json(value: Any) -> None:

@@ -51,12 +51,9 @@ class TorchTarget:
     ) -> None:
         if not isinstance(module, torch.nn.Module):
             raise TargetError(f"A torch target needs an nn.Module; got {type(module).__name__}.")
-        try:
-            self._module = copy.deepcopy(module)
-        except RuntimeError:
-            # ScriptModules and exported programs may refuse a copy; they are used as they are.
-            self._module = module
-        self._module = _eval(self._module).to(device)
+        # A ScriptModule comes from a file and is nobody else's; its copies have parameters that are no leaves.
+        own = module if isinstance(module, torch.jit.ScriptModule) else copy.deepcopy(module)
+        self._module = _eval(own).to(device)
         for p in self._module.parameters():
             p.requires_grad_(False)
         self.decision = decision

@@ -26,7 +26,9 @@ def ref(i: int, label: str, group: str = "", **attrs: str) -> CaseRef:
     return CaseRef(f"c{i}", Truth.of(label), group or f"p{i}", attrs, "")
 
 
-def results(refs: list[CaseRef], logits: list[float], cells: list[CellResult], why: dict[str, str] | None = None) -> Results:
+def results(
+    refs: list[CaseRef], logits: list[float], cells: list[CellResult], why: dict[str, str] | None = None
+) -> Results:
     return Results(
         tuple(refs), D, {r.id: (-z, z) for r, z in zip(refs, logits, strict=True)},
         {r.id: (0.5, 0.5) for r in refs}, why or {}, tuple(cells), {r.id: r for r in refs},
@@ -41,7 +43,9 @@ def cell(outcomes: list[Outcome], **about: Any) -> CellResult:
     return CellResult(**{**base, **about}, outcomes=tuple(outcomes))
 
 
-def find(measures: list[Measure], key: str, cell_name: str = "", radius: float | None = None, group: str = "all") -> Measure:
+def find(
+    measures: list[Measure], key: str, cell_name: str = "", radius: float | None = None, group: str = "all"
+) -> Measure:
     return next(m for m in measures if (m.key, m.cell, m.radius, m.group) == (key, cell_name, radius, group))
 
 
@@ -78,7 +82,10 @@ def test_rates_at_the_operating_point() -> None:
 
 
 def test_errors_are_missing_never_held() -> None:
-    outcomes = [o for o in OUTCOMES if o.case_id != "c2"] + [Outcome("c2", 1, "errored", "x"), Outcome("c2", 2, "errored", "x")]
+    outcomes = [o for o in OUTCOMES if o.case_id != "c2"] + [
+        Outcome("c2", 1, "errored", "x"),
+        Outcome("c2", 2, "errored", "x"),
+    ]
     m = compute(results(REFS, LOGITS, [cell(outcomes)]))
     got = find(m, "accuracy", "n", 2.0)
     assert (got.k, got.n, got.missing) == (4, 9, 1)
@@ -123,7 +130,9 @@ def test_sampling_upper_limit_is_the_rule_of_three() -> None:
 
 
 def test_union_takes_the_worst_over_cells() -> None:
-    other = [Outcome(f"c{i}", 15, "broken" if i in (2, 4) else "already_wrong" if i in (3, 9) else "held") for i in range(10)]
+    other = [
+        Outcome(f"c{i}", 15, "broken" if i in (2, 4) else "already_wrong" if i in (3, 9) else "held") for i in range(10)
+    ]
     cells = [cell(OUTCOMES), cell(other, name="angle", line=2, radii=(15.0,))]
     m = compute(results(REFS, LOGITS, cells))
     up_to = {x.line: (x.k, x.n) for x in m if x.key == "accuracy_up_to_line"}

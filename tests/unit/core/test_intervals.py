@@ -89,9 +89,7 @@ def test_no_cases_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("method", [iv.clopper_pearson, iv.wilson, iv.upper_limit])
-@pytest.mark.parametrize(
-    ("k", "n", "level"), [(-1, 3, 0.9), (4, 3, 0.9), (0, -1, 0.9), (1, 2, 1.0), (1, 2, 0.0)]
-)
+@pytest.mark.parametrize(("k", "n", "level"), [(-1, 3, 0.9), (4, 3, 0.9), (0, -1, 0.9), (1, 2, 1.0), (1, 2, 0.0)])
 def test_bad_counts(method: Callable[[int, int, float], object], k: int, n: int, level: float) -> None:
     with pytest.raises(ValueError, match=r"need 0 <= k <= n|level must lie"):
         method(k, n, level)
@@ -275,9 +273,7 @@ def pairs(lost: int, won: int, n: int) -> tuple[NDArray[np.bool_], NDArray[np.bo
     return a, b
 
 
-@pytest.mark.parametrize(
-    ("lost", "won", "n"), [(12, 2, 50), (40, 20, 160), (1, 7, 21), (3, 0, 40), (0, 1, 44)]
-)
+@pytest.mark.parametrize(("lost", "won", "n"), [(12, 2, 50), (40, 20, 160), (1, 7, 21), (3, 0, 40), (0, 1, 44)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_tango_against_the_quartic_of_yang_sun_hardin(lost: int, won: int, n: int, level: float) -> None:
     """Yang, Sun & Hardin (2013) write Tango's limits as the extreme real roots of a polynomial."""

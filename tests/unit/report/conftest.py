@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-
 from tests.bundles import small_bundle
+
 from nocere.audit.bundle import Bundle
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
 from tests.bundles import SITE_KEY
+
 from nocere.audit.bundle import Bundle
 from nocere.audit.measures.measure import Measure
 from nocere.report import charts, svg

@@ -7,8 +7,8 @@ import hmac
 import json
 
 import pytest
-
 from tests.bundles import CASE, FOLDER, PATIENT, RARE, SITE_KEY
+
 from nocere.audit.bundle import Bundle, short
 from nocere.audit.measures.measure import Measure
 from nocere.core.case import CaseRef, Truth

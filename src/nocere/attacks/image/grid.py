@@ -46,7 +46,7 @@ class Grid(AttackDefaults):
         points: grid points an axis, in the order of the family's axes; the last number serves all further axes.
     """
 
-    points: tuple[int, ...] = (9, 5, 5)
+    points: tuple[int, ...] = (9, 3, 3)
     name: ClassVar[str] = "image.grid"
     needs: ClassVar[frozenset[Access]] = frozenset({"labels"})
 

@@ -74,7 +74,8 @@ class ResidualNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [n, outputs]."""
-        features = self.blocks(torch.relu(self.stem(x)))
+        # Channels last: about twice as fast on CPU, forward and backward.
+        features = self.blocks(torch.relu(self.stem(x.contiguous(memory_format=torch.channels_last))))
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
