@@ -160,7 +160,7 @@ def section(task: str, bundle: Bundle) -> str:
 
 def store(task: str, text: str) -> None:
     """Replace or add the section of a task."""
-    head = "# Results\n\nEach section is written by the command in its script; see benchmarks/README.md.\n"
+    head = "# Results\n\nEach section is written by the command in its script; see [README.md](README.md).\n"
     old = RESULTS.read_text() if RESULTS.exists() else head
     parts = old.split("\n## ")
     kept = [parts[0].rstrip("\n") + "\n"] + [

@@ -9,7 +9,11 @@ from cyclopts import App, Parameter
 
 from nocere.core.errors import Exit, VerificationError
 
-app = App(name="audit", help="Run an audit, show what came out, and replay its examples.")
+app = App(
+    name="audit",
+    help="Run an audit, show what came out, and replay its examples.\n\n"
+    "Example: `nocere audit run plan.toml --out audit-1`",
+)
 
 EXITS = {"PASS": Exit.PASS, "FAIL": Exit.FAIL, "INCONCLUSIVE": Exit.INCONCLUSIVE, "ERROR": Exit.UNMEASURED}
 Flag = Annotated[bool, Parameter(negative="")]
@@ -29,8 +33,7 @@ def run(
 ) -> int:
     """Run a plan into the folder OUT; run it again to go on after an interruption.
 
-    Example:
-        nocere audit run plan.toml --out audit-1
+    Example: `nocere audit run plan.toml --out audit-1`
 
     Parameters
     ----------
@@ -69,8 +72,7 @@ def run(
 def show(bundle: Path, /, *, json: Flag = False, all: Flag = False) -> int:
     """Print verdicts and main measures of a finished audit.
 
-    Example:
-        nocere audit show audit-1 --all
+    Example: `nocere audit show audit-1 --all`
 
     Parameters
     ----------
@@ -101,8 +103,7 @@ def replay(
 ) -> int:
     """Open every adversarial file again, check it, and ask the model again with one row a call.
 
-    Example:
-        nocere audit replay audit-1 --target model
+    Example: `nocere audit replay audit-1 --target model`
 
     Parameters
     ----------

@@ -39,11 +39,6 @@ def demo(
 ) -> int:
     """Train a lesion classifier on phantoms, audit it, and write the report with the paper's figure.
 
-    A few minutes on two cores. Run it again to go on after an interruption.
-
-    Example:
-        nocere demo --out demo
-
     Parameters
     ----------
     out

@@ -21,9 +21,6 @@ OPTIONAL = {"torch": "gradient attacks on images, nocere train", "pydicom": "DIC
 def list_things(what: Kinds, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     """List attacks, threats, datasets, phantoms, targets or measures that plans can name.
 
-    Example:
-        nocere list attacks
-
     Parameters
     ----------
     what
@@ -45,11 +42,7 @@ def list_things(what: Kinds, /, *, json: Annotated[bool, Parameter(negative="")]
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """Check that this machine can run audits, and say what is missing.
-
-    Example:
-        nocere doctor
-    """
+    """Check that this machine can run audits, and say what is missing."""
     from nocere.cli.output import show_json
 
     checks: list[tuple[str, bool, str]] = [("python", True, platform.python_version())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from inspect import cleandoc
 
 from cyclopts import App, CycloptsError
 
@@ -27,20 +28,52 @@ app = App(
     """,
     default_parameter=None,
 )
-app.command(
-    "nocere.cli.demo:demo", name="demo", help="The paper's figure on this machine: train, audit and report on phantoms."
-)
-app.command("nocere.cli.train:train", name="train", help="Train a reference classifier on phantoms or your own images.")
-app.command("nocere.cli.audit:app", name="audit", help="Run an audit, show what came out, replay its examples.")
-app.command(
-    "nocere.cli.report:report",
-    name="report",
-    help="Write the report of an audit again, or one that may leave the house.",
-)
-app.command(
-    "nocere.cli.info:list_things", name="list", help="List attacks, threats, data sets, phantoms, targets or measures."
-)
-app.command("nocere.cli.info:doctor", name="doctor", help="Check that this machine can run audits.")
+# Help of the lazily imported commands stands here, so that `nocere --help` imports none of them.
+COMMANDS = {
+    "demo": (
+        "nocere.cli.demo:demo",
+        """The paper's figure on this machine: train, audit and report on phantoms.
+
+        A few minutes on two cores. Run it again to go on after an interruption.
+
+        Example: `nocere demo --out demo`
+        """,
+    ),
+    "train": (
+        "nocere.cli.train:train",
+        """Train a reference classifier on phantoms or your own images.
+
+        Its threshold is chosen on validation cases, and it is stored with all that an audit needs.
+
+        Example: `nocere train --phantom image.dermoscopy --out model`, or
+        `nocere train cases.toml --labels benign --labels malignant --out model`
+        """,
+    ),
+    "audit": ("nocere.cli.audit:app", "Run an audit, show what came out, replay its examples."),
+    "report": (
+        "nocere.cli.report:report",
+        """Write the report of an audit again, or one that may leave the house.
+
+        Example: `nocere report audit-1`, or `nocere report audit-1 --share --key site.key`
+        """,
+    ),
+    "list": (
+        "nocere.cli.info:list_things",
+        """List attacks, threats, datasets, phantoms, targets or measures that plans can name.
+
+        Example: `nocere list attacks`
+        """,
+    ),
+    "doctor": (
+        "nocere.cli.info:doctor",
+        """Check that this machine can run audits, and say what is missing.
+
+        Example: `nocere doctor`
+        """,
+    ),
+}
+for _name, (_place, _help) in COMMANDS.items():
+    app.command(_place, name=_name, help=cleandoc(_help))
 app.register_install_completion_command()
 
 

@@ -20,10 +20,6 @@ def report(
 ) -> int:
     """Write report.html and report.json of a finished audit.
 
-    Example:
-        nocere report audit-1
-        nocere report audit-1 --share --key site.key
-
     Parameters
     ----------
     bundle

@@ -32,10 +32,6 @@ def train(
 ) -> int:
     """Train a classifier, choose its threshold on validation cases, and store it for audits.
 
-    Example:
-        nocere train --phantom image.dermoscopy --out model
-        nocere train cases.toml --labels benign --labels malignant --out model
-
     Parameters
     ----------
     cases
