@@ -96,7 +96,7 @@ def replay(
     /,
     *,
     target: Path | None = None,
-    threads: int = 1,
+    threads: int = 2,
     trust: Flag = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
     json: Flag = False,
@@ -112,7 +112,7 @@ def replay(
     target
         The model; default is where the audit found it.
     threads
-        Threads of the model.
+        Threads of the model; audits run with one, so that two are another order of sums.
     trust
         Open model files that can run code (pickles).
     quiet

@@ -100,14 +100,17 @@ def _sets(
     import tomllib
 
     from nocere.audit.plan import load_cases
-    from nocere.cases.phantoms.sets import DERMOSCOPY_LABELS
+    from nocere.cases.phantoms.sets import LABELS
 
     if cases is None:
         both = [
             load_cases({"phantom": phantom, "n": k, "seed": data_seed, "split": split, "size": size}, Path())
             for split, k in (("train", n), ("val", max(n // 5, 50)))
         ]
-        return (both[0], both[1]), tuple(labels or DERMOSCOPY_LABELS)
+        named = labels or LABELS.get(phantom)
+        if not named:
+            raise UsageError(f"Name the labels of {phantom} in order, the disease last, with --labels.")
+        return (both[0], both[1]), tuple(named)
     if not labels or len(labels) < 2:
         raise UsageError(
             "Name the labels in order, the disease last.", "For example --labels benign --labels malignant."

@@ -7,7 +7,8 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from nocere.cases.image import Pixels, image_case
+from nocere.cases.dicom import is_dicom, read_dicom
+from nocere.cases.image import Pixels, header_of, read_pixels
 from nocere.core.canonical import sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
 from nocere.core.errors import DataError
@@ -17,7 +18,7 @@ STANDARD = ("path", "label", "patient", "site", "split")
 VOTES = "votes:"
 
 
-@register("dataset", "image.folder", source="CSV (RFC 4180) beside PNG and JPEG files")
+@register("dataset", "image.folder", source="CSV (RFC 4180) beside PNG, JPEG and single-frame 8-bit DICOM files")
 def folder(
     manifest: str | Path,
     *,
@@ -79,7 +80,9 @@ def folder(
         data = _read(paths[case_id], str(manifest))
         if sha256(data) != ref.sha256:
             raise DataError(f"{paths[case_id]} has changed since it was listed.", "Start the run again.")
-        return image_case(ref.id, data, ref.truth, group=ref.group, attrs=ref.attrs, where=str(paths[case_id]))
+        where = str(paths[case_id])
+        x = read_dicom(data, where) if is_dicom(data) else read_pixels(data, where)
+        return Case(ref.id, x, header_of(x), ref.truth, ref.group, ref.attrs, ref.sha256)
 
     return CaseSet(refs, load, phantom=False, name=f"{manifest.parent.name}/{manifest.name}")
 
