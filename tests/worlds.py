@@ -257,9 +257,6 @@ class Counts:
     def ascend(self, g: Any) -> Any:
         return g.sign()
 
-    def linear_reach(self, g: Any) -> Any:
-        return g.abs().flatten(1).sum(1)
-
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
         return self.project(x0 + draws * torch.as_tensor(radius, dtype=x0.dtype).view(-1, 1, 1), x0, radius)
 

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "probe": "nocere.audit.api",
+    "replay": "nocere.audit.replay",
     "Bundle": "nocere.audit.bundle",
     "write_report": "nocere.report.html",
     "CaseSet": "nocere.core.case",
@@ -30,6 +31,10 @@ _PUBLIC = {
     "NocereError": "nocere.core.errors",
 }
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

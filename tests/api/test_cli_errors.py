@@ -300,6 +300,9 @@ def test_sklearn_pickle_needs_trust(place: Path, capsys: pytest.CaptureFixture[s
     run = ["audit", "run", str(place / "plan.toml"), "--out", str(place / "out"), "-q"]
     assert main(run) == 2
     assert "--trust" in capsys.readouterr().err
+    assert main([*run, "--trust"]) == 2
+    assert "its attacks need gradients, but the target gives only labels, scores" in capsys.readouterr().err
+    edit("plan.toml", '{name = "image.pgd", steps = 2}', '{name = "image.random_noise", draws = 5}')(place)
     assert main([*run, "--trust"]) == 0
 
 

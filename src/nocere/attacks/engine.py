@@ -25,7 +25,7 @@ from nocere.core.arrays import rows as take_rows
 from nocere.core.budget import Meter
 from nocere.core.candidate import Candidate, Judge
 from nocere.core.case import CaseSet
-from nocere.core.errors import AttackFaultError, NocereError, UsageError
+from nocere.core.errors import AttackFaultError, NocereError
 from nocere.core.goal import Literals
 from nocere.core.rng import RowRng, seed_of
 from nocere.core.units import Aim
@@ -160,9 +160,9 @@ class _Engine:
         x0 = concat([c[None] for c in contents]) if is_torch(contents[0]) else contents
         radius = np.array([i.radius for i in items])
         tag = f"{attack.name}:{self.cell.threat.pset.name}"
-        ids = [f"{i.case.id}@{i.radius:g}" for i in items]
+        ids = [f"{i.case.id}@{i.radius!r}" for i in items]
         job = Job(
-            cases=tuple(i.case for i in items),
+            cases=tuple(i.copy() for i in items),
             x0=x0,
             radius=radius,
             pset=self.cell.threat.pset,
@@ -189,10 +189,15 @@ class _Engine:
                 self._fault(cohort, fault)
         answers: list[tuple[_Cohort, Answer]] = self._answer(asks)
         for cohort in list(self.running):
-            if isinstance(cohort.turn, Propose):
-                answers.append((cohort, self._proposed(cohort, cohort.turn)))
-            elif isinstance(cohort.turn, Share):
-                answers.append((cohort, self._shared(cohort, cohort.turn)))
+            try:
+                if isinstance(cohort.turn, Propose):
+                    answers.append((cohort, self._proposed(cohort, cohort.turn)))
+                elif isinstance(cohort.turn, Share):
+                    answers.append((cohort, self._shared(cohort, cohort.turn)))
+                elif not isinstance(cohort.turn, Ask) and not cohort.done:
+                    raise AttackFaultError(f"yielded {type(cohort.turn).__name__}, not Ask, Propose or Share")
+            except AttackFaultError as fault:
+                self._fault(cohort, fault)
         for cohort, answer in answers:
             self._advance(cohort, answer)
         finished = [c for c in self.running if c.done]
@@ -207,7 +212,8 @@ class _Engine:
                 return
             cohort.turn = next(cohort.search) if answer is None else cohort.search.send(answer)
         except StopIteration as stop:
-            cohort.done, cohort.claims = True, list(stop.value or [])
+            claims = stop.value if isinstance(stop.value, (list, tuple)) else []
+            cohort.done, cohort.claims = True, [c for c in claims if isinstance(c, Certificate)]
         except NocereError as e:
             for i in cohort.items:
                 i.inapplicable = str(e)
@@ -229,11 +235,20 @@ class _Engine:
         for i in cohort.items:
             i.faults.append(f"{cohort.attack.name} raised {type(e).__name__}: {e}")
 
-    def _validated(self, cohort: _Cohort, ask: Ask) -> tuple[Any, NDArray[np.intp], bool]:
+    @staticmethod
+    def _rows(cohort: _Cohort, turn: Ask | Propose) -> NDArray[np.intp]:
+        """The cohort position behind each row of a turn."""
         n = len(cohort.items)
-        rows = np.arange(n) if ask.rows is None else np.asarray(ask.rows)
-        if rows.ndim != 1 or len(rows) == 0 or len(ask.x) != len(rows) or rows.min() < 0 or rows.max() >= n:
-            raise AttackFaultError("asked rows that do not belong to its cohort")
+        rows = np.arange(n) if turn.rows is None else np.asarray(turn.rows)
+        whole = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
+        if not whole or len(rows) == 0 or not hasattr(turn.x, "__len__") or len(turn.x) != len(rows):
+            raise AttackFaultError("gave rows that do not belong to its cohort")
+        if rows.min() < 0 or rows.max() >= n:
+            raise AttackFaultError("gave rows that do not belong to its cohort")
+        return rows
+
+    def _validated(self, cohort: _Cohort, ask: Ask) -> tuple[Any, NDArray[np.intp], bool]:
+        rows = self._rows(cohort, ask)
         if ask.proofs is not None and len(ask.proofs) != len(rows):
             raise AttackFaultError("gave another number of proofs than rows")
         if ask.grad and "gradients" not in (self.cell.threat.access & self.cell.view.access):
@@ -249,16 +264,17 @@ class _Engine:
 
     def _storable(self, cohort: _Cohort, x: Any, rows: NDArray[np.intp]) -> Any:
         """What a file can hold: without gradient access nothing else is shown to a target."""
-        x = x.round()
         pset = self.cell.threat.pset
         if isinstance(pset, Projects):
-            outside = ~pset.inside(x, cohort.job.x0[rows], cohort.job.radius[rows])
+            outside = ~pset.inside(x.round(), cohort.job.x0[rows], cohort.job.radius[rows])
+            if getattr(pset, "keeps_length", False):
+                outside[:] = True
             for i in np.flatnonzero(outside):
                 item = cohort.items[int(rows[i])]
                 import torch
 
                 x[i] = torch.as_tensor(pset.realise(x[i], item.case, item.radius)).to(x.dtype)
-        return x
+        return x.round()
 
     def _answer(self, asks: list[tuple[_Cohort, Any, NDArray[np.intp], bool]]) -> list[tuple[_Cohort, Answer]]:
         out = []
@@ -375,7 +391,7 @@ class _Engine:
                     item.drawn.append(float(m[k]))
                 if m[k] > 0:
                     item.crossed = True
-                if (item.best is None or m[k] > item.best) and item.moved(x[k]):
+                if (item.best is None or m[k] > item.best) and item.moved(x[k], pset):
                     content = x[k].clone() if is_torch(x) else x[k]
                     item.better(float(m[k]), content, None if proofs is None else proofs[place[k]])
                     if m[k] > 0 and self.cell.aim in ("flip", "closest"):
@@ -394,7 +410,9 @@ class _Engine:
                 item.decided = True
 
     def _proposed(self, cohort: _Cohort, turn: Propose) -> Answer:
-        rows = np.arange(len(cohort.items)) if turn.rows is None else np.asarray(turn.rows)
+        rows = self._rows(cohort, turn)
+        if turn.proofs is not None and len(turn.proofs) != len(rows):
+            raise AttackFaultError("gave another number of proofs than rows")
         margin, live = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
         for k, r in enumerate(rows):
             item = cohort.items[int(r)]
@@ -413,7 +431,7 @@ class _Engine:
     def _shared(self, cohort: _Cohort, turn: Share) -> Answer:
         pset = self.cell.threat.pset
         if not isinstance(pset, Shifts):
-            raise UsageError(f"{cohort.attack.name} shares one change, which {pset.name} cannot apply.")
+            raise AttackFaultError(f"{cohort.attack.name} shares one change, which {pset.name} cannot apply.")
         held_out = [i for i in cohort.items if i.case.id not in self.fit]
         at: Any = pset
         shifted = [at.at(i.radius).shift(i.case, turn.delta) for i in held_out]

@@ -63,6 +63,14 @@ class Item:
 
         return torch.from_numpy(self.case.x.astype(np.float32))
 
+    def copy(self) -> Case[Any]:
+        """The case as an attack may have it: torch can write through a read-only array, so it gets its own."""
+        if not isinstance(self.case.x, np.ndarray):
+            return self.case
+        x = self.case.x.copy()
+        x.setflags(write=False)
+        return self.case.with_x(x)
+
     def next_draw(self) -> int:
         """Running number of this item's evaluations, to key the draws of a stochastic target."""
         self.draws += 1
@@ -72,11 +80,14 @@ class Item:
         """The target failed on this case: it leaves, and only it."""
         self.failure, self.decided = self.failure or why, True
 
-    def moved(self, x: Any) -> bool:
+    def moved(self, x: Any, pset: PerturbationSet) -> bool:
         """True when `x` would be stored differently from the original."""
         if not isinstance(self.case.x, np.ndarray):
             return bool(x != self.case.x)
-        return bool((x.detach().cpu().numpy().round() != self.case.x).any())
+        values = x.detach().cpu().numpy()
+        if getattr(pset, "keeps_length", False):
+            return bool(((values - self.case.x) ** 2).sum() >= 1.0)
+        return bool((values.round() != self.case.x).any())
 
     def better(self, margin: float, x: Any, proof: Proof) -> None:
         """Remember the best ask so far."""
@@ -148,8 +159,10 @@ class Item:
             if self.spent:
                 return "not_reached", "the budget ended before anything could be judged"
             return "errored", "the attack proposed nothing that could be judged"
-        if self.finding.why == UNCHANGED:
-            return "errored", "the attack changed nothing"
+        if not self.finding.margins:
+            # The target was never asked about a changed file of this case: that is no comfort.
+            why = "the attack changed nothing" if self.finding.why == UNCHANGED else self.finding.why
+            return "errored", why
         return "held", "budget spent" if self.spent else self.finding.why
 
 
@@ -163,8 +176,11 @@ def climb(item: Item, outcome: Outcome, radii: tuple[float, ...], aim: Aim, reso
     """
     broken = outcome.kind == "broken"
     if outcome.kind == "not_applicable" or item.failure:
-        return [outcome], None
+        return [outcome, *([item.broken_at] if item.broken_at else [])], None
     if aim == "closest":
+        if item.broken_at is not None and outcome.kind not in ("broken", "held", "certified"):
+            # What lies below is not known: the smallest radius that broke stands, and the error is told.
+            return [outcome, item.broken_at], None
         low = item.held_at if broken else item.radius
         best = outcome if broken else item.broken_at
         if best is not None:

@@ -40,7 +40,7 @@ def short(case_id: str) -> str:
 
 def evidence_path(cell: str, case_id: str, radius: float) -> str:
     """Folder of the evidence of one case at one radius, relative to the bundle."""
-    return f"evidence/{cell}/{short(case_id)}@{radius:g}"
+    return f"evidence/{cell}/{short(case_id)}@{radius:.12g}"
 
 
 class Bundle:
@@ -173,7 +173,7 @@ def sealed_files(folder: Path) -> list[str]:
     """Names of all files that a manifest covers."""
     names = [n for n in SEALED if (folder / n).is_file()]
     for sub in FOLDERS:
-        names += [str(p.relative_to(folder)) for p in (folder / sub).rglob("*") if p.is_file()]
+        names += [p.relative_to(folder).as_posix() for p in (folder / sub).rglob("*") if p.is_file()]
     return sorted(n for n in names if not Path(n).name.startswith(".tmp-"))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from nocere.audit.measures.measure import Measure
 from nocere.core.intervals import required_n
 
+MEASURES = (
+    "(accuracy|sensitivity|specificity)(_up_to_line)?|auroc|flip_rate(_from:.+)?|median_budget|confident_flip_from:.+|"
+    "yield|draw_flip_share(_p95)?|cases_with_a_flip"
+)
 Word: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
 
 
@@ -23,13 +28,18 @@ class Criterion(BaseModel):
     cell: str = ""
     radius: float | None = None
     group: str = "all"
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> Criterion:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give exactly one of at_least and at_most")
+        limit = self.at_least if self.at_least is not None else self.at_most
+        if limit is not None and self.measure != "median_budget" and not 0 <= limit <= 1:
+            raise ValueError(f"{self.measure} lies between 0 and 1; the limit is {limit:g}")
+        if not re.fullmatch(MEASURES, self.measure):
+            raise ValueError(f"no measure is called {self.measure!r}; `nocere audit show BUNDLE --all` names them")
         return self
 
 
@@ -64,6 +74,11 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
         at = "" if criterion.radius is None else f" at radius {criterion.radius:g}"
         return Verdict(criterion, "ERROR", f"{criterion.measure} was not measured{where}{at}.", None)
     m = found[0]
+    if m.key == "median_budget" and m.value is None and m.low is not None and not m.missing:
+        # Censored: the median lies beyond the largest budget, and so does the upper limit.
+        if criterion.at_least is not None and m.low >= criterion.at_least:
+            return Verdict(criterion, "PASS", f"{m.why}; lower limit {m.low:g}.", m)
+        return Verdict(criterion, "INCONCLUSIVE", f"{m.why}; lower limit {m.low:g}. Test larger budgets.", m)
     if m.value is None or m.low is None or m.high is None:
         return Verdict(criterion, "ERROR", f"could not be measured: {m.why}", m)
     if m.missing:
@@ -78,8 +93,12 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
         return Verdict(criterion, "PASS", f"{word}: the whole interval is {need}.", m)
     if (better < limit) if floor else (better > limit):
         return Verdict(criterion, "FAIL", f"{word}: the whole interval misses {need}.", m)
-    n = required_n(m.value, limit)
-    more = "no sample size decides an observed value at the limit" if n is None else f"about {n} cases would decide it"
+    more = "more cases would narrow it"
+    if m.k is not None:
+        n = required_n(m.value, limit)
+        more = "no sample size decides a value at the limit" if n is None else f"about {n} cases would decide it"
+        if n is not None and n <= m.n:
+            more = "more patients, not more cases of the same ones, would decide it"
     return Verdict(criterion, "INCONCLUSIVE", f"{word}: the interval contains the limit {limit:g}; {more}.", m)
 
 

@@ -18,10 +18,11 @@ at_least = 0.8
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -81,7 +82,7 @@ class Plan(_Strict):
     target: str = ""
     cases: dict[str, Any] = Field(default_factory=dict)
     preset: str = ""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**53)
     draws: int = Field(default=40, ge=1)
     tau: float = Field(default=0.5, ge=0, lt=1)
     not_tested: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ def read_plan(path: str | Path) -> Plan:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
-        raise PlanError(f"Cannot read the plan {path}: {e}.") from e
+        raise PlanError(f"Cannot read the plan {path}: {getattr(e, 'strerror', None) or e}.") from e
     except tomllib.TOMLDecodeError as e:
         raise PlanError(f"{path} is not valid TOML: {e}.") from e
     return make_plan(data, str(path))
@@ -112,7 +113,8 @@ def make_plan(data: Mapping[str, Any], where: str = "plan") -> Plan:
     except ValidationError as e:
         first = e.errors()[0]
         at = ".".join(str(p) for p in first["loc"])
-        raise PlanError(f"{where}: {at}: {first['msg']}.", "See docs/plans.md for every field.") from e
+        said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+        raise PlanError(f"{where}: {at}: {said}.", "See docs/plans.md for every field.") from e
 
 
 def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet:
@@ -184,11 +186,23 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     try:
         pset = get("threat", c.threat).make(radius=c.radii[0] if c.radii else 1.0, **c.threat_args)
     except TypeError as e:
-        raise PlanError(f"{where}: threat {c.threat!r}: {e}.") from e
+        raise PlanError(f"{where}: {_arguments('threat', c.threat, e)}") from e
     attacks = tuple(_attack(a, where) for a in c.attacks)
     # Limited to the first cases of each label in turn, so that a small control sees every class.
     ids = _limited(cases, c.limit)
-    access: frozenset[Access] = target.access if c.access is None else frozenset(c.access) & target.access
+    # What the attacker is granted is what the search uses, so that the report does not call a grid white box.
+    searched: frozenset[Access] = frozenset({"scores", "labels"})
+    if any("gradients" in a.needs for a in attacks):
+        searched = target.access
+    access = target.access & (searched if c.access is None else frozenset(c.access))
+    if not any(a.needs <= access for a in attacks):
+        raise PlanError(
+            f"{where}: its attacks need {', '.join(sorted(set().union(*(a.needs for a in attacks))))}, but the target"
+            f"{'' if c.access is None else ' with this access'} gives only {', '.join(sorted(access))}.",
+            "Choose attacks that need less; see `nocere list attacks`.",
+        )
+    if c.goal.when and c.goal.when not in target.decision.labels:
+        raise PlanError(f"{where}: goal.when {c.goal.when!r} is no label of the target.")
     goal = Goal(c.goal.want, c.goal.when, c.goal.combine, c.goal.shift)
     for word in goal.want:
         if word[:1] not in "+-" or word[1:] not in target.decision.labels:
@@ -207,10 +221,17 @@ def _attack(a: str | dict[str, Any], where: str) -> Attack:
         entry = get("attack", name)
         made: Attack = entry.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in args.items()})
     except TypeError as e:
-        raise PlanError(f"{where}: attack {name!r}: {e}.") from e
+        raise PlanError(f"{where}: {_arguments('attack', name, e)}") from e
     except UsageError as e:
         raise PlanError(f"{where}: {e.message}", e.hint) from e
     return made
+
+
+def _arguments(what: Literal["attack", "threat"], name: str, e: TypeError) -> str:
+    """A sentence for arguments that do not fit, with those that would."""
+    known = [f.name for f in dataclasses.fields(cast("Any", get(what, name).make))]
+    wrong = str(e).rsplit("'", 2)
+    return f"{what} {name!r} has no argument {wrong[1] if len(wrong) == 3 else e!r}; it has {', '.join(known)}."
 
 
 def _limited(cases: CaseSet, limit: int) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ class Referee:
     def _ask(
         self, contents: Sequence[Any], cases: Sequence[Case[Any]], tile: int = 0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Decision margins and probabilities; means over draws for a stochastic target."""
+        """Decision margins and probabilities; over draws, median margins and mean probabilities."""
         lit = Literals(np.ones((len(cases), len(self.target.decision.labels))), np.zeros((len(cases), 1)))
         m, p = [], []
         for draw in range(self.draws.m if self.target.stochastic else 1):
@@ -135,7 +135,8 @@ class Referee:
             m.append(margins)
             p.append(None if scores is None else self.target.decision.probabilities(scores))
         mean_p = None if p[0] is None else np.mean([q for q in p if q is not None], axis=0)
-        return np.mean(m, axis=0), mean_p
+        # The median: a clean answer is what most draws say, as a break is decided by the share of draws.
+        return np.median(m, axis=0), mean_p
 
     def _seeds(self, contents: Sequence[Any], cases: Sequence[Case[Any]], draw: int) -> NDArray[np.uint64] | None:
         if not self.target.stochastic:

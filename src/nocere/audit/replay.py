@@ -12,6 +12,7 @@ from nocere.attacks.outcome import Outcome
 from nocere.audit.bundle import Bundle, evidence_path, short
 from nocere.audit.referee import Draws, Referee
 from nocere.cases.codec import Codec
+from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget, Meter
 from nocere.core.candidate import Candidate
 from nocere.core.case import Case, CaseSet
@@ -34,12 +35,18 @@ class Replay:
         return self.replayed + len(self.failed)
 
 
-def replay(bundle: Bundle, target: Target, codec: Codec, progress: Callable[[int, int], None] | None = None) -> Replay:
+def replay(
+    bundle: Bundle,
+    target: Target,
+    codec: Codec | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replay:
     """Judge every reported example again, from its file, with one row a call.
 
     Raises:
         VerificationError: the bundle has been changed, or `target` is not the model that it is about.
     """
+    codec = codec or ImageCodec()
     bundle.verify()
     want = bundle.manifest["target"]
     if target.fingerprint != want:
@@ -107,4 +114,4 @@ def _again(bundle: Bundle, cell: dict[str, Any], outcome: Outcome, referee: Refe
     if finding.ok:
         return ""
     # The margin of ten times the noise was demanded when it was found; here meeting the goal is enough.
-    return "" if finding.margin > 0 else finding.why
+    return "" if finding.margin > 0 and not referee.target.stochastic else finding.why

@@ -21,7 +21,7 @@ from nocere.audit.referee import Clean, Referee
 from nocere.audit.spec import CellSpec, Sealed, Spec
 from nocere.audit.work import Source, Task, Workshop, pooled, put, weight
 from nocere.core.canonical import digest, dumps
-from nocere.core.errors import DataError, PlanError
+from nocere.core.errors import DataError, PlanError, UsageError
 from nocere.core.files import clean_temporary, private_folder, write_atomic
 from nocere.targets.base import Target
 
@@ -51,6 +51,8 @@ def run_audit(
         WriteError: the folder cannot be written; what was finished stays and is used next time.
         TargetError, DataError: the target or a case cannot be used.
     """
+    if lanes < 1 or workers < 1:
+        raise UsageError(f"lanes and workers must be at least 1; got {lanes} and {workers}.")
     return _Run(spec, Path(out), lanes, workers, source, progress or _silent).run()
 
 
@@ -100,7 +102,7 @@ class _Run:
                 )
             self.resumed = True
             clean_temporary(self.out)
-        elif any(self.out.iterdir()) and not all(p.name.startswith(".tmp-") for p in self.out.iterdir()):
+        elif any(p.name != "cases.json" and not p.name.startswith(".tmp-") for p in self.out.iterdir()):
             raise PlanError(f"{self.out} is not empty and holds no audit.", "Choose a new folder.")
         else:
             # The plan is written last of the two: a folder with a plan always has its cases.

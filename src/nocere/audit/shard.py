@@ -20,6 +20,7 @@ from nocere.core.goal import Literals
 from nocere.core.rng import seed_of
 from nocere.targets.base import Target
 
+CAMPAIGN_LANES = 64
 Evidence: TypeAlias = dict[tuple[str, float], Files]
 
 
@@ -69,11 +70,12 @@ def run_shard(
         radii=cell.radii,
         aim=cell.aim,
         seed=seed_of(spec.seed, cell.name),
-        lanes=lanes,
+        # A budget over the whole cell runs out in the order of work, so that order must not depend on settings.
+        lanes=CAMPAIGN_LANES if cell.threat.budget.campaign is not None else lanes,
     )
     for outcome in run(engine_cell, spec.cases, searched, court, meter, cell.fit):
         if outcome.case_id in wrong:
-            outcome = replace(outcome, kind="already_wrong", why="wrong before the attack; scored for the ranking only")
+            outcome = _scored_only(outcome)
         outcomes.append(outcome)
         if told is not None:
             told(outcome)
@@ -89,6 +91,15 @@ def run_shard(
         if o.finding is not None and o.finding.files is not None
     }
     return ShardResult(tuple(o.without_files() for o in outcomes), evidence)
+
+
+def _scored_only(outcome: Outcome) -> Outcome:
+    """A case that was wrong before: its score counts for the ranking, and is no success of the attack."""
+    if outcome.kind not in ("broken", "held", "certified"):
+        return outcome
+    finding = outcome.finding and replace(outcome.finding, ok=False, files=None)
+    why = "wrong before the attack; scored for the ranking only"
+    return replace(outcome, kind="already_wrong", why=why, finding=finding, trace=replace(outcome.trace, crossed=False))
 
 
 def _bind(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,10 +43,14 @@ class CellSpec:
 
     def __post_init__(self) -> None:
         where = f"Cell {self.name!r}"
-        if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
-            raise PlanError(f"{where}: a name has letters, digits, '-', '_' and '.' only.")
-        if not self.radii or list(self.radii) != sorted(set(self.radii)) or self.radii[0] <= 0:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+            raise PlanError(f"{where}: a name begins with a letter or digit and has letters, digits, '-' and '_' only.")
+        finite = all(math.isfinite(r) for r in self.radii)
+        if not finite or not self.radii or list(self.radii) != sorted(set(self.radii)) or self.radii[0] <= 0:
             raise PlanError(f"{where}: radii must be positive and ascending; got {list(self.radii)}.")
+        whole = getattr(self.threat.pset, "resolution", 0.0)
+        if whole == 1.0 and any(r < 1.0 or r != int(r) for r in self.radii) and self.threat.pset.unit == "grey_levels":
+            raise PlanError(f"{where}: {self.threat.pset.name} counts whole grey levels; got {list(self.radii)}.")
         if not self.attacks:
             raise PlanError(f"{where}: names no attack.")
         if not self.cases:
@@ -144,15 +150,24 @@ class Spec:
         names = [c.name for c in self.cells]
         if not self.cells:
             raise PlanError("The plan has no cell.", "Add at least one [[cell]].")
-        if len(set(names)) != len(names):
+        if len({n.lower() for n in names}) != len(names):
             raise PlanError("Two cells of the plan have the same name.", "Name every cell once.")
         known = {a.name: a.round for a in self.artefacts}
         for c in self.cells:
             if c.view and known.get(c.view, c.round + 1) > c.round:
                 raise PlanError(f"Cell {c.name!r} looks at {c.view!r}, which no earlier round makes.")
         for criterion in self.criteria:
-            if criterion.cell and criterion.cell not in names:
-                raise PlanError(f"Criterion {criterion.name!r} names the cell {criterion.cell!r}, which is not there.")
+            cell = next((c for c in self.cells if c.name == criterion.cell), None)
+            if criterion.cell and cell is None:
+                raise PlanError(
+                    f"Criterion {criterion.name!r} names the cell {criterion.cell!r}, which is not there.",
+                    f"Cells: {', '.join(names)}.",
+                )
+            if criterion.radius is not None and (cell is None or criterion.radius not in cell.radii):
+                raise PlanError(
+                    f"Criterion {criterion.name!r} names radius {criterion.radius:g}, which its cell does not search.",
+                    "Name one of the cell's radii; a criterion on unchanged cases has none.",
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it goes into the bundle: everything that decides the result, nothing of the machine."""

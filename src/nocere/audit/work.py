@@ -7,6 +7,7 @@ were in flight. Nothing that a shard computes depends on which process computes 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -110,6 +111,9 @@ def pooled(shop: Workshop, tasks: Sequence[Task], source: Source, workers: int, 
                     told(*heard.get())
                 for future in done:
                     future.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         except BrokenProcessPool as e:
             raise NocereError(
                 "A worker process ended unexpectedly (out of memory?).",
@@ -127,6 +131,8 @@ _heard: Any = None
 
 def _begin(source: Source, out: Path, plan: str, clean: dict[str, Clean], noise: float, lanes: int, heard: Any) -> None:
     global _shop, _heard
+    # Ctrl-C reaches every process of the terminal; the parent alone decides what happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     from nocere.audit.plan import load_spec

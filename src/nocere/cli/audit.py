@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,7 +123,6 @@ def replay(
     """
     from nocere.audit.bundle import Bundle
     from nocere.audit.replay import replay as again
-    from nocere.cases.image import ImageCodec
     from nocere.cli.output import progress, show_json
     from nocere.targets.card import load_target
 
@@ -132,7 +132,7 @@ def replay(
     if place is None:
         raise VerificationError("The bundle does not say where its model is.", "Give it with --target.")
     with progress(quiet) as told:
-        result = again(opened, load_target(place, trust=trust), ImageCodec(), lambda d, n: told("replay", d, n))
+        result = again(opened, load_target(place, trust=trust), progress=lambda d, n: told("replay", d, n))
     if json:
         show_json({"bundle": opened.hash, "replayed": result.replayed, "failed": list(result.failed)})
     else:
@@ -148,6 +148,18 @@ def _threads(n: int) -> None:
     except ModuleNotFoundError:
         return
     torch.set_num_threads(n)
+
+
+def _unmeasured(bundle: Any) -> list[str]:
+    """One line for every cell in which cases could not be measured, with the commonest reason."""
+    lines = []
+    for cell in bundle.plan["cells"]:
+        bad = [o for o in bundle.outcomes(cell["name"]) if o.kind in ("errored", "not_reached", "not_applicable")]
+        if bad:
+            why = Counter(o.why for o in bad).most_common(1)[0][0]
+            n = len({o.case_id for o in bad})
+            lines.append(f"ATTENTION    {cell['name']}: {n} of {len(cell['cases'])} cases not measured: {why}")
+    return lines
 
 
 def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
@@ -167,7 +179,7 @@ def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
         ["cell", "radius", "measure", "group", "value", "95 % interval", "n"],
         [
             [
-                m.cell or "clean",
+                m.cell or ("clean" if m.line is None else f"all cells up to line {m.line}"),
                 "" if m.radius is None else f"{m.radius:g} {m.unit}".replace("_", " "),
                 m.key,
                 m.group,
@@ -178,6 +190,8 @@ def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
             for m in rows
         ],
     )
+    for line in _unmeasured(bundle):
+        print(line)
     for v in bundle.verdicts:
         print(f"{v['word']:<13}{v['criterion']['name']}: {v['why']}")
     if not bundle.verdicts:

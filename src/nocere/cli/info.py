@@ -36,6 +36,11 @@ def list_things(what: Kinds, /, *, json: Annotated[bool, Parameter(negative="")]
         show_json([{"name": e.name, "summary": e.summary, "source": e.source, **e.facts} for e in found])
         return 0
     table(what, ["name", "what it does", "source"], [[e.name, e.summary, e.source] for e in found])
+    if what == "measures":
+        print(
+            "Criteria name what these give: accuracy, sensitivity, specificity (each also with _up_to_line),\n"
+            "auroc, flip_rate, flip_rate_from:LABEL, median_budget, confident_flip_from:LABEL, yield, draw_flip_share, cases_with_a_flip."
+        )
     for module, why in unavailable().items():
         print(f"not available: {module} ({why})")
     return 0

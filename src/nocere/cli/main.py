@@ -24,9 +24,10 @@ app = App(
         nocere audit show audit-1
 
     Exit codes: 0 passed (or no criterion), 1 a criterion FAILED, 2 wrong input, 3 INCONCLUSIVE, 4 does not verify,
-    5 something is missing, 6 cannot write, 7 a criterion could not be measured, 70 a fault of nocere.
+    5 something is missing, 6 cannot write, 7 a criterion could not be measured, 70 a fault of nocere, 130 interrupted
+    (run the same command again to go on).
     """,
-    default_parameter=None,
+    suppress_keyboard_interrupt=False,
 )
 # Help of the lazily imported commands stands here, so that `nocere --help` imports none of them.
 COMMANDS = {

@@ -85,7 +85,10 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    t = Table(*columns, title=title, title_justify="left")
+    t = Table(title=title, title_justify="left")
+    for column in columns:
+        # Names are copied into plans: they are folded, never cut.
+        t.add_column(column, overflow="fold")
     for row in rows:
         t.add_row(*row)
-    Console(soft_wrap=not sys.stdout.isatty()).print(t, markup=False)
+    Console(width=None if sys.stdout.isatty() else 200).print(t, markup=False)

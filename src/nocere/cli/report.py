@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from nocere.core.errors import UsageError
+from nocere.core.files import private_folder
 
 
 def report(
@@ -38,6 +39,10 @@ def report(
     opened = Bundle(bundle)
     opened.verify()
     secret = None
+    if key is not None and not share:
+        raise UsageError("--key is for a report that may be shared.", "Add --share, or leave --key out.")
+    if out is not None:
+        private_folder(out)
     if share:
         if key is None:
             raise UsageError("--share needs the site's key.", "Give a file of at least 16 secret bytes with --key.")

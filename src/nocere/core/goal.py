@@ -6,6 +6,7 @@ to labels only (margins are then +1 and -1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +76,8 @@ class Goal:
             truth = d.labels.index(case.truth.label)
             weight[0, [k for k in clinical if k != truth]] = 1.0
         else:
+            if case.truth.votes and not case.truth.labels:
+                return None  # the readers tie: nothing is known
             for k in clinical:
                 asserted = d.labels[k] in case.truth.labels
                 if (clean[k] > 0) == asserted:
@@ -92,7 +95,7 @@ class Goal:
         return amin(where(used, value, np.inf))
 
 
-def correct(truth_labels: frozenset[str], d: Decision, margins: NDArray[np.float64]) -> bool:
+def correct(truth_labels: frozenset[str], d: Decision, margins: Sequence[float] | NDArray[np.float64]) -> bool:
     """True when the decision with these margins [labels] says what the truth says."""
     if d.exclusive:
         return all(margins[d.labels.index(t)] > 0 for t in truth_labels if t in d.labels) and bool(truth_labels)

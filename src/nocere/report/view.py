@@ -209,9 +209,11 @@ def _methods(
 ) -> dict[str, Any]:
     attacks = []
     for c in plan["cells"]:
+        # A case's meter runs on over its radii: the last one holds them all.
+        last = {o.case_id: o.meter for o in sorted(outcomes[c["name"]], key=lambda o: o.meter.get("forward", 0))}
         spent: Counter[str] = Counter()
-        for o in outcomes[c["name"]]:
-            spent.update(o.meter)
+        for meter in last.values():
+            spent.update(meter)
         attacks.append({
             "cell": c["name"],
             "attacks": [shield.text(attack_words(a)) for a in c["attacks"]],

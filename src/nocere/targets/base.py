@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.core.batch import Batch
-from nocere.core.decision import Decision
+from nocere.core.decision import Decision, MultiLabel, OneLogit, OneVsRest, Softmax
 from nocere.core.errors import TargetError
 
 Access: TypeAlias = Literal["scores", "labels", "gradients", "structure"]
@@ -89,15 +89,18 @@ def check_scores(scores: NDArray[Any], n: int, decision: Decision, name: str) ->
     return out
 
 
-def to_logits(p: NDArray[Any], columns: int, name: str) -> NDArray[np.float64]:
-    """Probabilities as the logits that decisions read: logit for one column, log p for classes under a softmax.
+def to_logits(p: NDArray[Any], decision: Decision, name: str) -> NDArray[np.float64]:
+    """Probabilities as the logits that decisions read: logit p for one column or findings, log p under a softmax.
 
     Two columns of a binary model feed a one-column decision by their second column. Values are clipped at 1e-12, so a
     saturated model keeps a finite margin.
 
     Raises:
-        TargetError: values outside of [0, 1]: the model does not return probabilities.
+        TargetError: values outside of [0, 1]: the model does not return probabilities; or a decision on a value.
     """
+    if not isinstance(decision, (OneLogit, OneVsRest, Softmax, MultiLabel)):
+        raise TargetError(f"{name}: a {type(decision).__name__} decision reads values, not probabilities.")
+    columns = decision.columns
     p = np.asarray(p, dtype=np.float64)
     p = p[:, None] if p.ndim == 1 else p
     finite = p[np.isfinite(p)]
@@ -107,8 +110,9 @@ def to_logits(p: NDArray[Any], columns: int, name: str) -> NDArray[np.float64]:
             'Declare outputs = "logits".',
         )
     p = np.clip(p, 1e-12, 1 - 1e-12)
-    if columns == 1:
-        p = p[:, 1:2] if p.shape[1] == 2 else p
+    if columns == 1 and p.shape[1] == 2:
+        p = p[:, 1:2]
+    if columns == 1 or not decision.exclusive:
         return np.asarray(np.log(p) - np.log1p(-p))
     return np.asarray(np.log(p))
 

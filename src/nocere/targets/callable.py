@@ -58,7 +58,7 @@ class _ScoresCallable(_Callable):
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         raw = self._call(batch)
         if self.outputs == "probabilities":
-            raw = to_logits(raw, self.decision.columns, self.name)
+            raw = to_logits(raw, self.decision, self.name)
         return check_scores(raw, len(batch), self.decision, self.name)
 
 
@@ -99,5 +99,7 @@ def callable_target(
         stochastic: True where equal inputs may get different answers.
         name: shown in reports.
     """
+    if outputs not in ("logits", "probabilities", "labels"):
+        raise TargetError(f'A function has outputs "logits", "probabilities" or "labels"; got {outputs!r}.')
     kind = _LabelsCallable if outputs == "labels" else _ScoresCallable
     return kind(function, decision, outputs=outputs, version=version, stochastic=stochastic, name=name)

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nocere.core.canonical import sha256
 from nocere.core.decision import from_json
 from nocere.core.errors import TargetError
 from nocere.targets.base import Target
@@ -76,7 +77,8 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
     if kind == "sklearn":
         from nocere.targets.sklearn import SklearnTarget
 
-        return SklearnTarget(_unpickle(_file(about, path), trust), decision, name=name)
+        file = _file(about, path)
+        return SklearnTarget(_unpickle(file, trust), decision, name=name, source=sha256(file.read_bytes()))
     if kind == "callable":
         from nocere.targets.callable import callable_target
 
@@ -103,7 +105,9 @@ def _file(about: dict[str, Any], card: Path) -> Path:
 def _factory(about: dict[str, Any], card: Path) -> Callable[..., Any]:
     file, _, name = str(about.get("factory", "")).partition(":")
     source = card.parent / file
-    if not name or not source.is_file():
+    if name and not source.is_file():
+        raise TargetError(f"{card}: [target] factory: there is no file {source}.")
+    if not name:
         raise TargetError(f"{card}: [target] factory must be FILE.py:FUNCTION; got {about.get('factory')!r}.")
     spec = importlib.util.spec_from_file_location(f"nocere_user_{source.stem}", source)
     assert spec is not None
@@ -134,7 +138,7 @@ def _torch(about: dict[str, Any], card: Path) -> Any:
             state = torch.load(path, map_location="cpu", weights_only=True)
             module.load_state_dict(state)
         except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError) as e:
-            first = str(e).strip().split("\n", 1)[0][:160]
+            first = " ".join(str(e).split())[:300]
             raise TargetError(
                 f"{path} is not a state dict that fits the factory's module ({first}).",
                 "Save it with torch.save(model.state_dict(), ...); whole pickled models are refused.",

@@ -22,6 +22,7 @@ from nocere.targets.base import Access, check_scores, to_logits
 class SklearnTarget:
     """A fitted scikit-learn estimator or pipeline on flattened stored values [n, C*H*W].
 
+    `source` is the SHA-256 of the model's file where there is one: it then stands for the estimator in the fingerprint.
     Scaling belongs into the estimator (a Pipeline), so that budgets stay in stored units. Score access only.
     """
 
@@ -29,26 +30,36 @@ class SklearnTarget:
     tiles = True
     access: frozenset[Access] = frozenset({"labels", "scores"})
 
-    def __init__(self, estimator: Any, decision: Decision, *, name: str = "model") -> None:
+    def __init__(self, estimator: Any, decision: Decision, *, name: str = "model", source: str = "") -> None:
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
             raise TargetError(
                 f"{type(estimator).__name__} has neither predict_proba nor decision_function.",
                 "Give a fitted classifier.",
             )
+        classes = [str(c) for c in getattr(estimator, "classes_", [])]
+        if len(classes) == decision.columns or (len(classes) == 2 and decision.columns == 1):
+            known = [c for c in classes if c in decision.labels]
+            if known and known != [c for c in decision.labels if c in known]:
+                raise TargetError(
+                    f"The estimator's classes are {', '.join(classes)}; the labels are {', '.join(decision.labels)}.",
+                    "Give the labels in the estimator's order.",
+                )
         self._estimator = estimator
         self.decision = decision
         self.name = name
-        self.fingerprint = digest({"decision": to_json(decision), "state": self.state()})
+        self.fingerprint = digest({"decision": to_json(decision), "state": source or self.state()})
 
     def state(self) -> str:
-        return hashlib.sha256(pickle.dumps(self._estimator)).hexdigest()
+        # Pickled twice: the first round settles which equal strings are one object, which pickles would tell apart.
+        again = pickle.loads(pickle.dumps(self._estimator))
+        return hashlib.sha256(pickle.dumps(again)).hexdigest()
 
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         x = numpy(batch.x)
         flat = x.reshape(len(x), -1)
         try:
             if hasattr(self._estimator, "predict_proba"):
-                raw = to_logits(self._estimator.predict_proba(flat), self.decision.columns, self.name)
+                raw = to_logits(self._estimator.predict_proba(flat), self.decision, self.name)
             else:
                 raw = np.asarray(self._estimator.decision_function(flat))
         except ValueError as e:

@@ -49,6 +49,8 @@ class TorchTarget:
         name: str = "model",
         device: str = "cpu",
     ) -> None:
+        if outputs not in ("logits", "probabilities"):
+            raise TargetError(f'A torch target has outputs "logits" or "probabilities"; got {outputs!r}.')
         if not isinstance(module, torch.nn.Module):
             raise TargetError(f"A torch target needs an nn.Module; got {type(module).__name__}.")
         # A ScriptModule comes from a file and is nobody else's; its copies have parameters that are no leaves.
@@ -65,7 +67,7 @@ class TorchTarget:
         granted: list[Access] = ["labels", "scores", *(("gradients",) if outputs == "logits" else ())]
         self.access: frozenset[Access] = frozenset(granted)
         about = {
-            "module": f"{type(module).__module__}.{type(module).__qualname__}",
+            "module": _structure(module),
             "decision": to_json(decision),
             "input": None if input is None else input.to_json(),
             "outputs": outputs,
@@ -115,7 +117,7 @@ class TorchTarget:
                 z = self._forward(x)
         raw = z.cpu().numpy()
         if self.outputs == "probabilities":
-            raw = to_logits(raw, self.decision.columns, self.name)
+            raw = to_logits(raw, self.decision, self.name)
         return check_scores(raw, len(batch), self.decision, self.name)
 
     def _drawn(self, row: Any, batch: Batch, i: int) -> Any:
@@ -147,3 +149,20 @@ def _eval(module: torch.nn.Module) -> torch.nn.Module:
     except NotImplementedError:
         # torch.export modules are frozen in the mode they were exported in.
         return module
+
+
+def _structure(module: torch.nn.Module) -> list[Any]:
+    """Classes and plain settings of all parts, and the code of exported modules: two nets with the same weights differ.
+
+    The Python source of a module's class is not part of it.
+    """
+    parts: list[Any] = []
+    for name, part in module.named_modules():
+        settings = {
+            k: repr(v)
+            for k, v in sorted(vars(part).items())
+            if isinstance(v, (int, float, str, bool, tuple)) and k != "training"
+        }
+        parts.append([name, type(part).__qualname__, settings])
+    code = getattr(module, "code", "")
+    return [*parts, code if isinstance(code, str) else ""]

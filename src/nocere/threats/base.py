@@ -65,10 +65,6 @@ class Projects(Protocol):
         """The unit step that raises a linear loss with gradient g the most under this norm."""
         ...
 
-    def linear_reach(self, g: Any) -> Any:
-        """How much the loss rises per unit of radius along `ascend`: the dual norm of g, [n]."""
-        ...
-
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
         """Uniform draws on [-1, 1) [n, ...] to points of the set around x0."""
         ...

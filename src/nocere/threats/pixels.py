@@ -85,9 +85,6 @@ class Linf:
     def ascend(self, g: Any) -> Any:
         return g.sign()
 
-    def linear_reach(self, g: Any) -> Any:
-        return g.abs().flatten(1).sum(1)
-
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
         return self.project(x0 + draws * _rows(radius, x0), x0, radius)
 
@@ -105,6 +102,7 @@ class L2:
     unit: ClassVar[Unit] = Unit.L2_GREY_LEVELS
     kind: ClassVar[Kind] = Kind.TAMPERING
     resolution: ClassVar[float] = 1.0
+    keeps_length: ClassVar[bool] = True
 
     def at(self, radius: float) -> Self:
         return replace(self, radius=radius)
@@ -142,7 +140,8 @@ class L2:
         # direction is kept instead: it is scaled until its rounded form has the length that was asked for.
         x0 = case.x.astype(np.int64)
         want = np.clip(x.detach().cpu().numpy().astype(np.float64), 0, MAX) - x0
-        length = min(float(np.sqrt((want**2).sum())), radius)
+        # A search in float32 stops a hair short of its radius.
+        length = min(1.0001 * float(np.sqrt((want**2).sum())), radius)
         if length < 1.0:
             return np.array(case.x)
 
@@ -155,13 +154,17 @@ class L2:
         for _ in range(24):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if int((rounded(middle) ** 2).sum()) <= length**2 else (low, middle)
-        return np.asarray((x0 + rounded(low)).astype(case.x.dtype))
+        # Equal values jump together: as many of the next jump are taken as still fit, the strongest first.
+        d, further = rounded(low).ravel(), rounded(high).ravel()
+        jumps = np.flatnonzero(np.abs(further) == np.abs(d) + 1)
+        jumps = jumps[np.argsort(-np.abs(want.ravel()[jumps]), kind="stable")]
+        room = int(length**2 + 1e-6) - int((d**2).sum())
+        jumps = jumps[np.cumsum(2 * np.abs(d[jumps]) + 1) <= room]
+        d[jumps] = further[jumps]
+        return np.asarray((x0 + d.reshape(x0.shape)).astype(case.x.dtype))
 
     def ascend(self, g: Any) -> Any:
         return g / _rows(g.flatten(1).norm(dim=1).clamp_min(1e-30), g)
-
-    def linear_reach(self, g: Any) -> Any:
-        return g.flatten(1).norm(dim=1)
 
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
         d = draws / _rows(draws.flatten(1).norm(dim=1).clamp_min(1e-12), draws)

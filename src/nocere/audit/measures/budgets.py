@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nocere.audit.measures.measure import Measure, Results, by_case, levels, measured, state_at
+from nocere.audit.measures.measure import MISSING, Measure, Results, by_case, levels, measured, state_at
 from nocere.core.intervals import censored_quantile, rate, upper_limit
 from nocere.core.registry import register
 
@@ -19,15 +19,16 @@ def smallest_budget(results: Results) -> Iterator[Measure]:
     for cell in results.cells:
         if cell.aim not in ("flip", "closest"):
             continue
-        rows = []
+        rows, missing = [], 0
         for case_id, outcomes in by_case(cell).items():
             state = state_at(outcomes, max(levels(cell)))
+            missing += state in MISSING
             if state not in ("broken", "held", "certified"):
                 continue
             broken = [o.radius for o in outcomes if o.kind == "broken"]
             rows.append((results.by_id[case_id].group, min(broken, default=max(levels(cell))), bool(broken)))
         of = "smallest tested budget that turned the case; cases never turned are censored"
-        about = {"cell": cell.name, "line": cell.line, "unit": cell.unit}
+        about = {"cell": cell.name, "line": cell.line, "unit": cell.unit, "missing": missing}
         if not rows:
             yield Measure("median_budget", None, 0, of, why="no case could be searched", **about)  # type: ignore[arg-type]
             continue
@@ -50,11 +51,14 @@ def confident_flips(results: Results) -> Iterator[Measure]:
         for label in results.decision.labels:
             column = results.decision.labels.index(label)
             for radius in levels(cell):
-                hits, groups = [], []
+                hits, groups, missing = [], [], 0
                 for case_id, outcomes in by_case(cell).items():
                     before = results.clean_probabilities.get(case_id)
                     ref = results.by_id[case_id]
                     if label not in ref.truth.labels or before is None or before[column] <= CONFIDENT:
+                        continue
+                    if state_at(outcomes, radius) in MISSING:
+                        missing += 1
                         continue
                     after = [
                         o.finding.probabilities for o in outcomes if o.radius <= radius and o.finding and o.finding.ok
@@ -62,18 +66,29 @@ def confident_flips(results: Results) -> Iterator[Measure]:
                     wrong = [max(p[:column] + p[column + 1 :]) for p in after if p is not None]
                     hits.append(max(wrong, default=0.0) > CONFIDENT)
                     groups.append(ref.group)
-                if hits:
+                if hits or missing:
                     of = f"{label} cases right with more than {CONFIDENT:g} that end wrong with more than {CONFIDENT:g}"
-                    about = {"cell": cell.name, "radius": radius, "line": cell.line, "unit": cell.unit}
-                    yield measured(f"confident_flip_from:{label}", rate(hits, groups), of, **about)
+                    about = {
+                        "cell": cell.name,
+                        "radius": radius,
+                        "line": cell.line,
+                        "unit": cell.unit,
+                        "missing": missing,
+                    }
+                    key = f"confident_flip_from:{label}"
+                    if hits:
+                        yield measured(key, rate(hits, groups), of, **about)
+                    else:
+                        yield Measure(key, None, 0, of, why="no case could be measured", **about)  # type: ignore[arg-type]
 
 
 @register("measure", "yield", source="design, promise 1")
 def survived(results: Results) -> Iterator[Measure]:
     """Share of search successes that survive as written and re-read files."""
     for cell in results.cells:
-        for radius in levels(cell):
-            at = [o for o in cell.outcomes if o.radius == radius and o.trace.crossed]
+        # "closest" breaks cases between its radii: one number for the cell.
+        for radius in (None,) if cell.aim == "closest" else levels(cell):
+            at = [o for o in cell.outcomes if radius in (None, o.radius) and o.trace.crossed]
             of = "cases whose search met the goal inside the set, and whose file does too"
             about = {"cell": cell.name, "radius": radius, "line": cell.line, "unit": cell.unit}
             if not at:

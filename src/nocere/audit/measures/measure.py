@@ -12,6 +12,9 @@ from nocere.core.decision import Decision
 from nocere.core.goal import correct
 from nocere.core.intervals import Estimate
 
+# Outcomes that say nothing about a case: never counted as held.
+MISSING = ("errored", "not_reached", "not_applicable")
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -72,11 +75,22 @@ class Results:
     cells: tuple[CellResult, ...]
     by_id: Mapping[str, CaseRef] = field(default_factory=dict)
 
-    def right(self, ref: CaseRef) -> bool:
-        """Whether the clean decision says what the truth says."""
-        import numpy as np
+    @property
+    def binary(self) -> bool:
+        """Two exclusive clinical labels: any other decision is then the worst decision for either."""
+        d = self.decision
+        return d.exclusive and len([name for name in d.labels if name not in d.not_clinical]) == 2
 
-        return correct(ref.truth.labels, self.decision, np.array(self.clean[ref.id]))
+    def known(self, ref: CaseRef) -> bool:
+        """Whether the truth says something: readers who tie say nothing; no finding at all is a truth of findings."""
+        return bool(ref.truth.labels) or (not self.decision.exclusive and not ref.truth.votes)
+
+    def right(self, ref: CaseRef, *, one_label: bool = False) -> bool:
+        """Whether the clean decision says what the truth says, or says it of the positive label."""
+        if one_label and self.decision.positive is not None:
+            k = self.decision.labels.index(self.decision.positive)
+            return (self.clean[ref.id][k] > 0) == (self.decision.positive in ref.truth.labels)
+        return correct(ref.truth.labels, self.decision, self.clean[ref.id])
 
 
 def levels(cell: CellResult) -> tuple[float, ...]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from nocere.attacks.outcome import Outcome
-from nocere.audit.measures.measure import Measure, Results, by_case, levels, measured, state_at, subgroups
+from nocere.audit.measures.measure import (
+    MISSING,
+    Measure,
+    Results,
+    by_case,
+    levels,
+    measured,
+    state_at,
+    subgroups,
+)
 from nocere.core.case import CaseRef
 from nocere.core.intervals import rate
 from nocere.core.registry import register
-
-MISSING = ("errored", "not_reached", "not_applicable")
 
 
 def _share(key: str, of: str, rows: Sequence[tuple[CaseRef, bool | None]], **about: object) -> Measure:
@@ -24,31 +32,42 @@ def _share(key: str, of: str, rows: Sequence[tuple[CaseRef, bool | None]], **abo
     return measured(key, e, of, missing=missing, **about)
 
 
-def _parts(results: Results, refs: Sequence[CaseRef]) -> Iterator[tuple[str, str, list[CaseRef]]]:
-    """(measure, denominator, cases) of the three rates of the operating point."""
-    yield "accuracy", "right decisions of all cases with a known label", [r for r in refs if _known(results, r)]
-    positive = results.decision.positive
-    if positive is None:
+class Part(NamedTuple):
+    """A rate: its name, denominator in words, cases, and whether only the positive label counts."""
+
+    key: str
+    of: str
+    cases: list[CaseRef]
+    one_label: bool
+
+
+def _parts(results: Results, refs: Sequence[CaseRef], *, attacked: bool = False) -> Iterator[Part]:
+    """Rates of the operating point. Sensitivity and specificity look at the positive label alone.
+
+    Under attack they are reported for two exclusive labels only: with more, the goal "any other decision" is not the
+    worst case for one label.
+    """
+    d = results.decision
+    known = [r for r in refs if results.known(r)]
+    yield Part("accuracy", "right decisions of all cases with a known label", known, False)
+    if d.positive is None or (attacked and not results.binary):
         return
-    yield (
+    yield Part(
         "sensitivity",
-        f"right decisions of cases that are {positive}",
-        [r for r in refs if positive in r.truth.labels],
+        f"cases called {d.positive}, of those that are",
+        [r for r in known if d.positive in r.truth.labels],
+        True,
     )
-    rest = [r for r in refs if _known(results, r) and positive not in r.truth.labels]
-    yield "specificity", f"right decisions of cases that are not {positive}", rest
-
-
-def _known(results: Results, ref: CaseRef) -> bool:
-    return bool(ref.truth.labels) or not results.decision.exclusive
+    rest = [r for r in known if d.positive not in r.truth.labels]
+    yield Part("specificity", f"cases not called {d.positive}, of those that are not", rest, True)
 
 
 @register("measure", "operating_point", source="STARD 2015; intervals: Clopper-Pearson 1934, Korn & Graubard 1998")
 def operating_point(results: Results) -> Iterator[Measure]:
     """Accuracy, sensitivity, specificity at the declared threshold, clean and at every budget, by subgroup."""
     for group, refs in subgroups(results.refs):
-        for key, of, chosen in _parts(results, refs):
-            rows = [(r, None if results.clean_why.get(r.id) else results.right(r)) for r in chosen]
+        for key, of, chosen, one in _parts(results, refs):
+            rows = [(r, None if results.clean_why.get(r.id) else results.right(r, one_label=one)) for r in chosen]
             yield _share(key, of, rows, group=group)
         for cell in results.cells:
             if cell.aim == "sample" or not cell.untargeted:
@@ -56,7 +75,7 @@ def operating_point(results: Results) -> Iterator[Measure]:
             outcomes = by_case(cell)
             inside = [r for r in refs if r.id in outcomes]
             for radius in levels(cell):
-                for key, of, chosen in _parts(results, inside):
+                for key, of, chosen, _ in _parts(results, inside, attacked=True):
                     rows = [(r, _stands(results, r, outcomes[r.id], radius)) for r in chosen]
                     yield _share(
                         key, of, rows, cell=cell.name, radius=radius, group=group, line=cell.line, unit=cell.unit
@@ -114,7 +133,7 @@ def lines(results: Results) -> Iterator[Measure]:
     for line in sorted({c.line for c in tested}):
         cells = [(c, by_case(c)) for c in tested if c.line <= line]
         everywhere = [r for r in results.refs if all(r.id in o for _, o in cells)]
-        for key, of, chosen in _parts(results, everywhere):
+        for key, of, chosen, _ in _parts(results, everywhere, attacked=True):
             rows = []
             for r in chosen:
                 stands = [_stands(results, r, o[r.id], max(levels(c))) for c, o in cells]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from nocere.audit.measures.measure import Measure, Results, by_case, levels, measured
+from nocere.audit.measures.measure import MISSING, Measure, Results, by_case, levels, measured
 from nocere.core.case import CaseRef
 from nocere.core.ranking import auroc
 from nocere.core.registry import register
@@ -17,11 +17,11 @@ def area(results: Results) -> Iterator[Measure]:
     if positive is None:
         return
     column = results.decision.labels.index(positive)
-    refs = [r for r in results.refs if r.truth.labels and not results.clean_why.get(r.id)]
+    refs = [r for r in results.refs if results.known(r) and not results.clean_why.get(r.id)]
     clean = {r.id: results.clean[r.id][column] for r in refs}
     yield _auroc("all cases with a known label", refs, clean, positive)
     for cell in results.cells:
-        if cell.aim != "worst" or not cell.untargeted:
+        if cell.aim != "worst" or not cell.untargeted or not results.binary:
             continue
         outcomes = by_case(cell)
         inside = [r for r in refs if r.id in outcomes]
@@ -33,7 +33,7 @@ def area(results: Results) -> Iterator[Measure]:
                     for o in outcomes[r.id]
                     if o.radius <= radius and o.finding is not None and o.finding.margins
                 ]
-                if any(o.kind in ("errored", "not_reached") for o in outcomes[r.id] if o.radius <= radius):
+                if any(o.kind in MISSING for o in outcomes[r.id] if o.radius <= radius):
                     missing += 1
                 # The unchanged case is inside of every set.
                 extreme = min if positive in r.truth.labels else max

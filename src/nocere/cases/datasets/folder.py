@@ -91,7 +91,8 @@ def _rows(manifest: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         text = manifest.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"Cannot read the manifest {manifest}: {e}.", "Give a UTF-8 CSV file.") from e
+        why = getattr(e, "strerror", None) or e
+        raise DataError(f"Cannot read the manifest {manifest}: {why}.", "Give a UTF-8 CSV file.") from e
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]

@@ -15,12 +15,12 @@ from nocere.core.batch import Batch
 from nocere.core.canonical import digest
 from nocere.core.case import CaseSet
 from nocere.core.decision import Decision, OneLogit, Softmax
-from nocere.core.errors import DataError
+from nocere.core.errors import DataError, UsageError
 from nocere.core.files import private_folder
 from nocere.core.ranking import auroc
 from nocere.core.rng import seed_of
 from nocere.targets.preprocess import ImageInput
-from nocere.targets.reference.store import save
+from nocere.targets.reference.store import CARD, save
 
 Progress = Callable[[int, int, float], None]
 
@@ -66,10 +66,16 @@ def train(
         WriteError: the folder cannot be written.
     """
     from nocere.targets.reference.fitting import fit
-    from nocere.targets.reference.nets import build
+    from nocere.targets.reference.nets import architectures, build
     from nocere.targets.torch import TorchTarget
 
     recipe = recipe or Recipe()
+    if recipe.arch not in architectures():
+        raise UsageError(f"Unknown network {recipe.arch!r}.", f"Known: {', '.join(architectures())}.")
+    if (Path(out) / CARD).exists():
+        raise UsageError(
+            f"{out} holds a trained classifier already.", "Audits of it would no longer replay: choose another folder."
+        )
     started = time.time()
     folder = private_folder(Path(out))
     x, y = _arrays(training, labels, recipe.size)
