@@ -39,7 +39,8 @@ def list_things(what: Kinds, /, *, json: Annotated[bool, Parameter(negative="")]
     if what == "measures":
         print(
             "Criteria name what these give: accuracy, sensitivity, specificity (each also with _up_to_line),\n"
-            "auroc, flip_rate, flip_rate_from:LABEL, median_budget, confident_flip_from:LABEL, yield, draw_flip_share, cases_with_a_flip."
+            "auroc, flip_rate, flip_rate_from:LABEL, median_budget, confident_flip_from:LABEL, yield,\n"
+            "draw_flip_share, cases_with_a_flip."
         )
     for module, why in unavailable().items():
         print(f"not available: {module} ({why})")
