@@ -15,6 +15,7 @@ from nocere.audit.plan import CellPlan, Plan, make_plan
 from nocere.audit.presets import PRESETS
 from nocere.core.decision import KINDS
 from nocere.core.errors import Exit
+from nocere.core.registry import entries
 from nocere.targets.card import KINDS as TARGET_KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +58,12 @@ def test_every_field_kind_and_exit_code_is_documented() -> None:
             assert re.search(rf"`?\b{name}\b`?", plans), f"docs/plans.md says nothing of {name}"
     for kind in (*KINDS, *TARGET_KINDS):
         assert kind in targets, f"docs/targets.md says nothing of {kind}"
+    for what in ("attack", "threat", "dataset", "phantom"):
+        for entry in entries(what):  # type: ignore[arg-type]
+            assert entry.name in plans, f"docs/plans.md says nothing of {entry.name}"
     help_page = (ROOT / "docs" / "cli.md").read_text()
     for code in Exit:
-        if code is not Exit.INTERRUPTED:
+        if code is not Exit.PASS:
             assert re.search(rf"\b{int(code)}\b", help_page), f"docs/cli.md says nothing of exit code {int(code)}"
 
 

@@ -15,6 +15,7 @@ from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped, unused-ignore]
 
 from nocere.core import intervals as iv
+from nocere.core.censoring import censored_quantile
 from nocere.core.ranking import auroc, auroc_variance
 
 UNHURRIED = settings(deadline=None)
@@ -528,25 +529,25 @@ def test_required_n_landmarks() -> None:
 def test_median_budget_by_hand() -> None:
     """20 cases on the grid 1 2 4 8: 2, 8, 14, 18 broken. Limits .19-.64, .46-.88, .68-.99."""
     budget, broken = [1] * 2 + [2] * 6 + [4] * 6 + [8] * 6, [True] * 18 + [False] * 2
-    got = iv.censored_quantile(budget, broken)
+    got = censored_quantile(budget, broken)
     assert (got.value, got.low, got.high, got.largest, got.n, got.groups) == (4, 2, 8, 8, 20, 20)
-    ninety = iv.censored_quantile(budget, broken, q=0.9)
+    ninety = censored_quantile(budget, broken, q=0.9)
     assert (ninety.value, ninety.low, ninety.high) == (8, 8, None)
-    rare = iv.censored_quantile(budget, broken, q=0.02)
+    rare = censored_quantile(budget, broken, q=0.02)
     assert (rare.value, rare.low, rare.high) == (1, 0, 2)
 
 
 def test_budget_not_reached() -> None:
-    got = iv.censored_quantile([8.0] * 40, [False] * 40)
+    got = censored_quantile([8.0] * 40, [False] * 40)
     assert (got.value, got.low, got.high, got.largest) == (None, None, None, 8)
-    some = iv.censored_quantile([4.0] * 18 + [8.0] * 22, [True] * 18 + [False] * 22)
+    some = censored_quantile([4.0] * 18 + [8.0] * 22, [True] * 18 + [False] * 22)
     assert (some.value, some.low, some.high) == (None, 4, None)
 
 
 def test_clustered_budgets_are_less_certain() -> None:
     budget, broken = [1.0] * 30 + [2.0] * 30 + [4.0] * 30, [True] * 60 + [False] * 30
-    alone = iv.censored_quantile(budget, broken, q=0.45)
-    together = iv.censored_quantile(budget, broken, q=0.45, groups=names(np.arange(90) // 10))
+    alone = censored_quantile(budget, broken, q=0.45)
+    together = censored_quantile(budget, broken, q=0.45, groups=names(np.arange(90) // 10))
     assert (alone.low, alone.high) == (2, 2)
     assert (together.low, together.high) == (1, None)
     assert together.groups == 9
@@ -559,7 +560,7 @@ def test_a_limit_that_is_lost_again_does_not_count() -> None:
     broken = [True, True, False, False] * 40 + [True] * 100
     first, second = (iv.rate(np.array(broken) & (np.array(budget) <= t), groups).interval for t in (1, 2))
     assert first.low > 0.415 > second.low
-    assert iv.censored_quantile(budget, broken, q=0.415, groups=groups).high is None
+    assert censored_quantile(budget, broken, q=0.415, groups=groups).high is None
 
 
 @pytest.mark.parametrize("q", [0.25, 0.5])
@@ -570,7 +571,7 @@ def test_budget_interval_covers(q: float) -> None:
     runs, good = 300, 0
     for _ in range(runs):
         at = np.searchsorted(grid, rng.exponential(5, size=60))
-        got = iv.censored_quantile(grid[np.minimum(at, 7)], at < 8, q=q)
+        got = censored_quantile(grid[np.minimum(at, 7)], at < 8, q=q)
         low, high = (math.inf if x is None else x for x in (got.low, got.high))
         good += low <= truth <= high
     assert good / runs >= 0.95
@@ -582,7 +583,7 @@ def test_budget_limits_are_ordered_and_mean_what_they_say(at: list[int], q: floa
     grid, broken = np.minimum(at, 5).astype(float), np.array(at) < 6
     if not broken.all():
         grid[~broken] = max(5.0, grid.max())
-    got = iv.censored_quantile(grid, broken, q=q)
+    got = censored_quantile(grid, broken, q=q)
     low, value, high = (math.inf if x is None else x for x in (got.low, got.value, got.high))
     assert low <= value <= high
     if got.value is not None:
@@ -604,4 +605,4 @@ def test_budget_limits_are_ordered_and_mean_what_they_say(at: list[int], q: floa
 )
 def test_bad_budgets(budget: list[float], broken: list[bool], q: float, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        iv.censored_quantile(budget, broken, q=q)
+        censored_quantile(budget, broken, q=q)

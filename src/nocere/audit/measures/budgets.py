@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from nocere.audit.measures.measure import MISSING, Measure, Results, by_case, levels, measured, state_at
-from nocere.core.intervals import censored_quantile, rate, upper_limit
+from nocere.core.censoring import censored_quantile
+from nocere.core.intervals import rate, upper_limit
 from nocere.core.registry import register
 
 CONFIDENT = 0.95

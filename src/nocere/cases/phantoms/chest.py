@@ -9,13 +9,13 @@ from other random streams. Lengths are half fields of view (the picture spans -1
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from nocere.cases.phantoms.dermoscopy import FIELD_MM, Array, Described, _grid, _sigmoid, _smooth
+from nocere.cases.phantoms.drawing import FIELD_MM, Array, Described, Sample, grid, sample, sigmoid, smooth
 
 READERS = 5
 
@@ -83,18 +83,6 @@ class Film:
     marker: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One phantom case: image [1, H, W]; label 0 normal, 1 opacity; votes for each; mask [H, W] of the shadow."""
-
-    image: NDArray[np.uint8]
-    label: int
-    votes: tuple[int, int]
-    features: dict[str, float]
-    nuisances: dict[str, float]
-    mask: NDArray[np.uint8]
-
-
 # Separate streams, so that neither anatomy nor exposure can move a label.
 _FINDING, _FILM, _READERS, _PLACE, _RENDER = range(10, 15)
 # Spread of the latent inside a class and of each feature about it, and of a reader about the shared score.
@@ -106,16 +94,8 @@ def draw(seed: int, index: int, size: int = 96) -> Sample:
     finding = _finding(default_rng([seed, index, _FINDING]))
     film = _film(default_rng([seed, index, _FILM]))
     opinions = finding.opacity() + _READER_NOISE * default_rng([seed, index, _READERS]).normal(size=READERS)
-    opaque = int((opinions > 0).sum())
-    image, mask = render(finding, film, default_rng([seed, index, _PLACE]), default_rng([seed, index, _RENDER]), size)
-    return Sample(
-        image=image,
-        label=int(2 * opaque > READERS),
-        votes=(READERS - opaque, opaque),
-        features={name: float(value) for name, value in asdict(finding).items()},
-        nuisances={name: float(value) for name, value in asdict(film).items()},
-        mask=mask,
-    )
+    picture = render(finding, film, default_rng([seed, index, _PLACE]), default_rng([seed, index, _RENDER]), size)
+    return sample(picture, opinions, finding, film)
 
 
 def _finding(rng: np.random.Generator) -> Finding:
@@ -142,20 +122,20 @@ def render(
     wall = np.float32(0.79) * np.sqrt(np.clip(1 - ((y - 0.25) / 1.06) ** 2, 0, 1))
     dome = 0.56 - 0.06 * film.view + 0.03 * side + 0.9 * (u - 0.36) ** 2
     a, b = 0.825 * (x - 0.15) + 0.565 * (y - 0.33), 0.825 * (y - 0.33) - 0.565 * (x - 0.15)
-    heart = _sigmoid((1.0 - np.hypot(a / 0.38, b / 0.3) / (film.heart * (1.0 + 0.12 * film.view))) / 0.035)
+    heart = sigmoid((1.0 - np.hypot(a / 0.38, b / 0.3) / (film.heart * (1.0 + 0.12 * film.view))) / 0.035)
     inner = 0.15 + 0.06 * _blob(u, y, 0.1, 0.05, 0.25)
-    lung = _sigmoid((wall - u) / 0.016) * _sigmoid((u - inner) / 0.025) * _sigmoid((dome - y) / 0.016)
+    lung = sigmoid((wall - u) / 0.016) * sigmoid((u - inner) / 0.025) * sigmoid((dome - y) / 0.016)
     lung = lung * (1.0 - heart) * (1.0 - 0.55 * _blob(x, y, 0.17, -0.3, 0.09))
     fog, shadow = _shadow(finding, x, y, place, size)
     clear = lung * (1.0 - 0.7 * finding.silhouette * fog)
 
     shoulder = -0.94 + 0.55 * np.maximum(u - 0.24, 0) ** 1.4
-    body = np.maximum(_sigmoid((y - shoulder) / 0.03) * _sigmoid((0.98 - u) / 0.02), _sigmoid((0.24 - u) / 0.03))
-    grey = 10 + body * (122 + 30 * _sigmoid((y - dome) / 0.05) * _sigmoid((wall - u) / 0.05))
-    grey = grey + 30 * np.exp(-((x / 0.17) ** 2)) * _sigmoid((y + 0.75) / 0.12) + 16 * heart - 90 * clear
-    spine, trachea = _sigmoid((0.085 - u) / 0.015), _sigmoid((0.05 - u) / 0.015) * _sigmoid((-0.3 - y) / 0.05)
+    body = np.maximum(sigmoid((y - shoulder) / 0.03) * sigmoid((0.98 - u) / 0.02), sigmoid((0.24 - u) / 0.03))
+    grey = 10 + body * (122 + 30 * sigmoid((y - dome) / 0.05) * sigmoid((wall - u) / 0.05))
+    grey = grey + 30 * np.exp(-((x / 0.17) ** 2)) * sigmoid((y + 0.75) / 0.12) + 16 * heart - 90 * clear
+    spine, trachea = sigmoid((0.085 - u) / 0.015), sigmoid((0.05 - u) / 0.015) * sigmoid((-0.3 - y) / 0.05)
     grey = grey + spine * (10 + 5 * np.cos(y * (2 * math.pi / 0.16))) - 26 * trachea
-    grey = grey - 45 * film.bubble * _blob(x, y, 0.42, 0.82, 0.13) + 4 * body * _smooth(rng, size, 7)
+    grey = grey - 45 * film.bubble * _blob(x, y, 0.42, 0.82, 0.13) + 4 * body * smooth(rng, size, 7)
     grey = grey + film.ribs * _bones(film, x, y, wall)
     grey = grey + lung * (finding.contrast * shadow + film.vessels * _vessels(x, y, rng, size))
     grey = 255 * np.clip(grey / 255, 0, 1) ** film.gamma * film.gain * (1 + film.gradient * y)
@@ -164,7 +144,7 @@ def render(
 
 
 def _chest_axes(film: Film, size: int) -> tuple[Array, Array]:
-    x, y = (2 / FIELD_MM * axis - shift for axis, shift in zip(_grid(size), (film.shift_x, film.shift_y), strict=True))
+    x, y = (2 / FIELD_MM * axis - shift for axis, shift in zip(grid(size), (film.shift_x, film.shift_y), strict=True))
     along = (math.cos(film.tilt) * x + math.sin(film.tilt) * y) / film.habitus
     return np.asarray(along, np.float32), np.asarray(math.cos(film.tilt) * y - math.sin(film.tilt) * x, np.float32)
 
@@ -174,9 +154,9 @@ def _shadow(finding: Finding, x: Array, y: Array, place: np.random.Generator, si
     side = 1.0 if place.random() < 0.5 else -1.0
     b = place.uniform(-0.4, 0.0 if side > 0 else 0.25)  # not behind the heart
     a = side * place.uniform(0.42 if side > 0 else 0.32, 0.55)
-    gap = np.hypot(x - a, y - b) + 0.18 * finding.extent * _smooth(place, size, 9)
-    shadow = _sigmoid((finding.extent - gap) / (0.02 + 0.12 * finding.extent))
-    holes = _sigmoid((_smooth(place, size, 22) - 0.1) / 0.25)
+    gap = np.hypot(x - a, y - b) + 0.18 * finding.extent * smooth(place, size, 9)
+    shadow = sigmoid((finding.extent - gap) / (0.02 + 0.12 * finding.extent))
+    holes = sigmoid((smooth(place, size, 22) - 0.1) / 0.25)
     fog = _blob(x, y, side * 0.24 + 0.14 * (side > 0), 0.2, 0.2) * (x * side > 0)
     return np.asarray(fog, np.float32), np.asarray(shadow * (1 - 0.7 * finding.texture * holes), np.float32)
 
@@ -184,21 +164,21 @@ def _shadow(finding: Finding, x: Array, y: Array, place: np.random.Generator, si
 def _bones(film: Film, x: Array, y: Array, wall: Array) -> Array:
     """Grey levels [H, W] of ribs behind and in front, collar bones and, AP, shoulder blades."""
     u = np.abs(x)
-    cage = _sigmoid((wall + 0.03 - u) / 0.02) * _sigmoid((0.75 - y) / 0.05) * _sigmoid((u - 0.1) / 0.02)
+    cage = sigmoid((wall + 0.03 - u) / 0.02) * sigmoid((0.75 - y) / 0.05) * sigmoid((u - 0.1) / 0.02)
     behind = np.cos((y - 0.5 * (u - 0.2) ** 2) * (2 * math.pi / 0.18))
     front = np.cos((y + 0.55 * u + 0.25 * u**2) * (2 * math.pi / 0.243))
-    ribs = 13 * _sigmoid((behind - 0.15) / 0.12) + 9 * np.exp(-(((behind - 0.15) / 0.3) ** 2))
-    ribs = ribs + 8 * _sigmoid((front - 0.3) / 0.12) * _sigmoid((u - 0.3) / 0.04)
+    ribs = 13 * sigmoid((behind - 0.15) / 0.12) + 9 * np.exp(-(((behind - 0.15) / 0.3) ** 2))
+    ribs = ribs + 8 * sigmoid((front - 0.3) / 0.12) * sigmoid((u - 0.3) / 0.04)
     middle = y + 0.58 + 0.05 * film.view + 0.2 * u - 0.05 * np.sin(7 * u - 1)
-    collar = _sigmoid((0.035 - np.abs(middle)) / 0.01) * _sigmoid((u - 0.09) / 0.02) * _sigmoid((0.78 - u) / 0.02)
-    blade = _sigmoid((u - 0.6 + 0.12 * y) / 0.015) * _sigmoid((0.1 - y) / 0.04) * _sigmoid((y + 0.7) / 0.05)
-    return np.asarray(cage * ribs + 30 * collar + 22 * film.view * blade * _sigmoid((0.9 - u) / 0.03), np.float32)
+    collar = sigmoid((0.035 - np.abs(middle)) / 0.01) * sigmoid((u - 0.09) / 0.02) * sigmoid((0.78 - u) / 0.02)
+    blade = sigmoid((u - 0.6 + 0.12 * y) / 0.015) * sigmoid((0.1 - y) / 0.04) * sigmoid((y + 0.7) / 0.05)
+    return np.asarray(cage * ribs + 30 * collar + 22 * film.view * blade * sigmoid((0.9 - u) / 0.03), np.float32)
 
 
 def _vessels(x: Array, y: Array, rng: np.random.Generator, size: int) -> Array:
     """Grey levels [H, W] of the hila and of the vessels that fan out of them."""
     u, v = np.abs(x) - np.float32(0.17), y + np.float32(0.02)
-    fan = np.cos(np.arctan2(v, u) * 9 + 1.2 * _smooth(rng, size, 9) + 2 * np.sign(x))
+    fan = np.cos(np.arctan2(v, u) * 9 + 1.2 * smooth(rng, size, 9) + 2 * np.sign(x))
     fan = np.maximum(fan, 0) ** 3 * np.exp(-np.hypot(u, v) / 0.3)
     return np.asarray(26 * (fan + np.exp(-((u / 0.1) ** 2) - (v / 0.16) ** 2)), np.float32)
 

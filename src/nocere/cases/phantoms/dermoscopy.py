@@ -9,26 +9,15 @@ Lengths are millimetres in a square field of view of `FIELD_MM`; intensities are
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float32]
+from nocere.cases.phantoms.drawing import FIELD_MM, Array, Described, Sample, grid, sample, sigmoid, smooth
 
-FIELD_MM = 12.0
 READERS = 7
-
-
-class Described(NamedTuple):
-    """The range a quantity is drawn from, and what it means in the picture."""
-
-    low: float
-    high: float
-    meaning: str
 
 
 FEATURES: dict[str, Described] = {
@@ -92,22 +81,6 @@ class Scene:
     depth: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One phantom case."""
-
-    image: NDArray[np.uint8]
-    """[3, H, W], RGB grey levels."""
-    label: int
-    """0 benign, 1 malignant: the majority of the readers."""
-    votes: tuple[int, int]
-    """Readers saying benign, readers saying malignant."""
-    features: dict[str, float]
-    nuisances: dict[str, float]
-    mask: NDArray[np.uint8]
-    """[H, W], 1 inside the outline of the lesion."""
-
-
 # Separate streams, so that no change to the photograph can move a label.
 _LESION, _SCENE, _READERS, _RENDER = range(4)
 # Spread of the latent inside a class and of each feature about it, and of a reader about the shared score.
@@ -127,16 +100,8 @@ def draw(seed: int, index: int, size: int = 96) -> Sample:
     lesion = _lesion(np.random.default_rng([seed, index, _LESION]))
     scene = _scene(np.random.default_rng([seed, index, _SCENE]))
     opinions = lesion.malignancy() + _READER_NOISE * np.random.default_rng([seed, index, _READERS]).normal(size=READERS)
-    malignant = int((opinions > 0).sum())
-    image, mask = render(lesion, scene, np.random.default_rng([seed, index, _RENDER]), size)
-    return Sample(
-        image=image,
-        label=int(2 * malignant > READERS),
-        votes=(READERS - malignant, malignant),
-        features={name: float(value) for name, value in asdict(lesion).items()},
-        nuisances={name: float(value) for name, value in asdict(scene).items()},
-        mask=mask,
-    )
+    picture = render(lesion, scene, np.random.default_rng([seed, index, _RENDER]), size)
+    return sample(picture, opinions, lesion, scene)
 
 
 def _lesion(rng: np.random.Generator) -> Lesion:
@@ -168,16 +133,16 @@ def render(
     angle, distance = np.arctan2(v, u), np.hypot(u, v)
     radius = 0.5 * lesion.diameter
     outline = radius * np.interp(angle, _ANGLES, _outline(lesion, rng)).astype(np.float32)
-    inside = _sigmoid((outline - distance) / 0.16)
+    inside = sigmoid((outline - distance) / 0.16)
 
     skin = (1.0 - scene.skin) * _SKIN[0] + scene.skin * _SKIN[1]
-    skin_field = skin[:, None, None] * (1.0 + 0.025 * _smooth(rng, size, 9))
+    skin_field = skin[:, None, None] * (1.0 + 0.025 * smooth(rng, size, 9))
     shade = float(skin.mean() / _SKIN[0].mean())
 
     a, b = _polar(0.55 * radius * lesion.asymmetry, rng)
     core = np.exp(((u - a) ** 2 + (v - b) ** 2) * (-1.0 / (0.55 * radius) ** 2))
     pigment = _BROWN[:, None, None] + core * (_CORE - _BROWN)[:, None, None]
-    pigment = pigment * (1.0 + 0.05 * _smooth(rng, size, 14))
+    pigment = pigment * (1.0 + 0.05 * smooth(rng, size, 14))
     extra, turn = lesion.colours - 1, rng.uniform(0, 2 * math.pi)
     for place, colour in enumerate(rng.permutation(len(_EXTRA))[:extra]):
         # Spread around the lesion, or one patch would hide another and the count could not be seen.
@@ -185,8 +150,8 @@ def render(
         reach = radius * rng.uniform(0.35, 0.75)
         a, b = reach * math.cos(bearing), reach * math.sin(bearing)
         width = radius * rng.uniform(0.24, 0.38)
-        gap = np.hypot(u - a, v - b) + 0.25 * _smooth(rng, size, 14)
-        patch = 0.8 * _sigmoid((width - gap) / 0.18)
+        gap = np.hypot(u - a, v - b) + 0.25 * smooth(rng, size, 14)
+        patch = 0.8 * sigmoid((width - gap) / 0.18)
         pigment = pigment + patch * (_EXTRA[colour][:, None, None] - pigment)
     pigment = pigment * (1.0 - _structures(lesion, u, v, rng, size))
 
@@ -200,7 +165,7 @@ def render(
 
 def _lesion_axes(scene: Scene, size: int) -> tuple[Array, Array]:
     """Coordinates [H, W] in mm along the long and the short axis of the lesion; unchanged in area."""
-    x, y = _grid(size)
+    x, y = grid(size)
     x, y = x - np.float32(scene.shift_x), y - np.float32(scene.shift_y)
     cos, sin = np.float32(math.cos(scene.rotation)), np.float32(math.sin(scene.rotation))
     stretch = np.float32(math.sqrt(scene.elongation))
@@ -228,17 +193,17 @@ def _phases(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 def _structures(lesion: Lesion, u: Array, v: Array, rng: np.random.Generator, size: int) -> Array:
     """Share of light [H, W] taken by the pigment network and the globules."""
     warp = np.float32(0.08 + 0.35 * lesion.structure)
-    p, q = u + warp * _smooth(rng, size, 10), v + warp * _smooth(rng, size, 10)
+    p, q = u + warp * smooth(rng, size, 10), v + warp * smooth(rng, size, 10)
     turn, pitch = rng.uniform(0, 2 * math.pi), 2 * math.pi / rng.uniform(0.85, 1.1)
     mesh = np.zeros_like(u)
     for third in range(3):
         bearing = turn + third * 2 * math.pi / 3
         mesh += np.cos(pitch * math.cos(bearing) * p + pitch * math.sin(bearing) * q)
-    lines = _sigmoid((lesion.structure - 0.5 - mesh) / 0.35)
+    lines = sigmoid((lesion.structure - 0.5 - mesh) / 0.35)
     taken = (0.10 + 0.20 * lesion.structure) * lines
     for _ in range(round(10 * lesion.structure)):
         a, b = _polar(0.5 * lesion.diameter * rng.uniform(0.55, 0.95), rng)
-        taken = np.maximum(taken, 0.5 * _sigmoid(2.0 - 50.0 * ((u - a) ** 2 + (v - b) ** 2)))
+        taken = np.maximum(taken, 0.5 * sigmoid(2.0 - 50.0 * ((u - a) ** 2 + (v - b) ** 2)))
     return np.asarray(taken, np.float32)
 
 
@@ -258,7 +223,7 @@ def _hairs(picture: Array, count: int, rng: np.random.Generator, size: int) -> A
 
 
 def _light(scene: Scene, rng: np.random.Generator, size: int) -> Array:
-    x, y = _grid(size)
+    x, y = grid(size)
     bearing, half = rng.uniform(0, 2 * math.pi), FIELD_MM / 2
     tilt = scene.gradient / FIELD_MM * (math.cos(bearing) * x + math.sin(bearing) * y)
     corner = (x**2 + y**2) / (2 * half**2)
@@ -269,27 +234,3 @@ def _polar(distance: float, rng: np.random.Generator) -> tuple[float, float]:
     """The point at `distance` in a random direction."""
     bearing = rng.uniform(0, 2 * math.pi)
     return distance * math.cos(bearing), distance * math.sin(bearing)
-
-
-def _sigmoid(z: NDArray[np.floating]) -> Array:
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * z), np.float32)
-
-
-def _smooth(rng: np.random.Generator, size: int, knots: int) -> Array:
-    """A smooth random field [H, W] of about unit variance, `knots` bumps across."""
-    basis = _basis(size, knots)
-    return np.asarray(basis @ rng.standard_normal((knots, knots), np.float32) @ basis.T, np.float32)
-
-
-@lru_cache(maxsize=32)
-def _basis(size: int, knots: int) -> Array:
-    position = (np.arange(size) + 0.5) / size * (knots - 1)
-    weights = np.exp(-0.5 * ((position[:, None] - np.arange(knots)) / 0.6) ** 2)
-    return np.asarray(weights / np.sqrt((weights**2).sum(1, keepdims=True)), np.float32)
-
-
-@lru_cache(maxsize=8)
-def _grid(size: int) -> tuple[Array, Array]:
-    axis = (((np.arange(size) + 0.5) / size - 0.5) * FIELD_MM).astype(np.float32)
-    x, y = np.meshgrid(axis, axis)
-    return x, y

@@ -9,14 +9,14 @@ fields of view (the picture spans -1..1); intensities are grey levels 0..255.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nocere.cases.phantoms.dermoscopy import FIELD_MM, Array, Described, _grid, _sigmoid, _smooth
+from nocere.cases.phantoms.drawing import FIELD_MM, Array, Described, Sample, grid, sample, sigmoid, smooth
 
 READERS = 9
 LESIONS_WITHIN = 0.68  # No centre of a lesion lies farther from the centre of the field.
@@ -86,18 +86,6 @@ class Eye:
     noise: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One phantom case: image [3, H, W]; label 0 not referable, 1 referable; votes for each; mask of lesions."""
-
-    image: NDArray[np.uint8]
-    label: int
-    votes: tuple[int, int]
-    features: dict[str, float]
-    nuisances: dict[str, float]
-    mask: NDArray[np.uint8]
-
-
 # Separate streams, so that neither eye nor photograph can move a label.
 _LESIONS, _EYE, _READERS, _PLACE, _RENDER = range(20, 25)
 # Spread of the latent inside a class and of each feature about it, and of a reader about the shared score.
@@ -113,16 +101,8 @@ def draw(seed: int, index: int, size: int = 96) -> Sample:
     lesions = _lesions(default_rng([seed, index, _LESIONS]))
     eye = _eye(default_rng([seed, index, _EYE]))
     opinions = lesions.severity() + _READER_NOISE * default_rng([seed, index, _READERS]).normal(size=READERS)
-    referable = int((opinions > 0).sum())
-    image, mask = render(lesions, eye, default_rng([seed, index, _PLACE]), default_rng([seed, index, _RENDER]), size)
-    return Sample(
-        image=image,
-        label=int(2 * referable > READERS),
-        votes=(READERS - referable, referable),
-        features={name: float(value) for name, value in asdict(lesions).items()},
-        nuisances={name: float(value) for name, value in asdict(eye).items()},
-        mask=mask,
-    )
+    picture = render(lesions, eye, default_rng([seed, index, _PLACE]), default_rng([seed, index, _RENDER]), size)
+    return sample(picture, opinions, lesions, eye)
 
 
 def _lesions(rng: np.random.Generator) -> Lesions:
@@ -145,15 +125,15 @@ def render(
 
     `place` decides where the lesions lie, `rng` the course of vessels, textures and noise.
     """
-    fx, fy = (2 / FIELD_MM * axis for axis in _grid(size))
+    fx, fy = (2 / FIELD_MM * axis for axis in grid(size))
     x, y = eye.side * (fx - eye.shift_x), fy - eye.shift_y  # x grows from the disc towards the macula
     base = _FUNDUS[0] + eye.pigment * (_FUNDUS[1] - _FUNDUS[0])
-    relief = 0.04 * _smooth(rng, size, 6) + (0.01 + 0.035 * eye.tessellation) * _smooth(rng, size, 20)
+    relief = 0.04 * smooth(rng, size, 6) + (0.01 + 0.035 * eye.tessellation) * smooth(rng, size, 20)
     macula = np.exp(((x - _MACULA) ** 2 + y**2) / -0.05) + np.exp(((x - _MACULA) ** 2 + y**2) / -0.006)
     picture = base[:, None, None] * (1 + relief - 0.2 * macula)
     far = np.hypot(x - _DISC, 0.92 * y)
     for radius, colour, edge in ((eye.disc, _RIM, 0.018), (0.45 * eye.disc, _CUP, 0.025)):
-        picture = picture + 0.92 * _sigmoid((radius - far) / edge) * (colour[:, None, None] - picture)
+        picture = picture + 0.92 * sigmoid((radius - far) / edge) * (colour[:, None, None] - picture)
     ink = _vessels(eye, rng, size)
     picture = picture * (1 - ink * np.array([0.3, 0.52, 0.4], np.float32)[:, None, None])
 
@@ -162,7 +142,7 @@ def render(
 
     out = np.hypot(fx, fy)
     light = eye.gain * (1 + eye.gradient * fx - eye.vignette * out**3)
-    opened = _sigmoid((eye.field - out) / 0.008) * _sigmoid((1 - eye.crop - np.abs(fy)) / 0.008)
+    opened = sigmoid((eye.field - out) / 0.008) * sigmoid((1 - eye.crop - np.abs(fy)) / 0.008)
     picture = 4 + picture * light * opened + eye.noise * rng.standard_normal((3, size, size), np.float32)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), (np.maximum(dark, bright) > 0.5).astype(np.uint8)
 
