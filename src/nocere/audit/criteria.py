@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -102,10 +103,10 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
     return Verdict(criterion, "INCONCLUSIVE", f"{word}: the interval contains the limit {limit:g}; {more}.", m)
 
 
-EXIT_ORDER: tuple[Word, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
+ORDER: tuple[Word, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
 
 
-def overall(verdicts: list[Verdict]) -> Word | None:
-    """The worst verdict, or None where no criterion was written."""
-    words = {v.word for v in verdicts}
-    return next((w for w in EXIT_ORDER if w in words), None)
+def overall(words: Iterable[str]) -> Word | None:
+    """The word that stands for a whole audit: the first of FAIL, ERROR, INCONCLUSIVE, PASS; None without criteria."""
+    found = set(words)
+    return next((w for w in ORDER if w in found), None)

@@ -163,11 +163,10 @@ def _unmeasured(bundle: Any) -> list[str]:
 
 
 def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
-    from nocere.audit.criteria import EXIT_ORDER
+    from nocere.audit.criteria import overall
     from nocere.cli.output import show_json, table
 
-    words = {v["word"] for v in bundle.verdicts}
-    word = next((w for w in EXIT_ORDER if w in words), None)
+    word = overall(v["word"] for v in bundle.verdicts)
     code = EXITS[word] if word is not None else Exit.PASS
     if as_json:
         measures = [m.to_json() for m in bundle.measures]

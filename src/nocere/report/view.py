@@ -11,7 +11,7 @@ from typing import Any
 
 from nocere.attacks.outcome import Outcome
 from nocere.audit.bundle import Bundle
-from nocere.audit.criteria import EXIT_ORDER
+from nocere.audit.criteria import overall
 from nocere.audit.measures.measure import Measure, state_at
 from nocere.audit.referee import SAFETY
 from nocere.core.canonical import plain
@@ -108,8 +108,7 @@ def tally(cell: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, int
 
 
 def _overall(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    words = {v["word"] for v in verdicts}
-    word = next((w for w in EXIT_ORDER if w in words), "MEASURED")
+    word = overall(v["word"] for v in verdicts) or "MEASURED"
     meaning = "Every criterion could be decided and is met." if word == "PASS" else MEANINGS[word]
     return {"word": word, "icon": ICONS[word], "meaning": meaning}
 

@@ -176,9 +176,9 @@ def test_what_was_not_measured_is_an_error_and_fail_comes_first() -> None:
     assert missing.word == "ERROR"
     good = judge(Criterion(name="c", measure="accuracy", at_least=0.5), measure(0.9, 0.8, 0.95))
     bad = judge(Criterion(name="c", measure="accuracy", at_least=0.99), measure(0.9, 0.8, 0.95))
-    assert overall([good]) == "PASS"
-    assert overall([good, missing]) == "ERROR"
-    assert overall([good, missing, bad]) == "FAIL"
+    assert overall(v.word for v in [good]) == "PASS"
+    assert overall(v.word for v in [good, missing]) == "ERROR"
+    assert overall(v.word for v in [good, missing, bad]) == "FAIL"
     assert overall([]) is None
 
 
