@@ -86,7 +86,9 @@ def reference(task: str, data: Path, work: Path) -> Bundle:
     labels = tuple(TASKS[task]["labels"].values())
     if not (work / "model" / CARD).exists():
         train(cases["train"], cases["val"], labels, work / "model", TASKS[task]["recipe"], name=f"{task} reference")
-    return probe(load_target(work / "model"), cases["test"], work / "audit", name=task, cells=CELLS, progress=told)
+    # 50,000 draws of a 224-pixel network would take longer than all the rest.
+    cells = CELLS[:2] if task == "fundus" else CELLS
+    return probe(load_target(work / "model"), cases["test"], work / "audit", name=task, cells=cells, progress=told)
 
 
 def resnet18(data: Path, work: Path) -> Bundle:
@@ -112,7 +114,7 @@ def resnet18(data: Path, work: Path) -> Bundle:
     else:
         x, y = _arrays(cases["train"], labels, 224)
         fit(
-            module, x, y, epochs=6, seed=seed_of(0, "resnet18") % 2**31, mean=mean, std=std, batch=32, lr=1e-3,
+            module, x, y, epochs=4, seed=seed_of(0, "resnet18") % 2**31, mean=mean, std=std, batch=32, lr=1e-3,
             progress=lambda e, of, loss: print(f"epoch {e} of {of}: {loss:.3f}", file=sys.stderr, flush=True),
         )  # fmt: skip
         torch.save(module.state_dict(), weights)
@@ -126,7 +128,7 @@ def resnet18(data: Path, work: Path) -> Bundle:
     )
     target = TorchTarget(module, decision, input_, name="derm ResNet-18, 224 px")
     cells: list[dict[str, Any]] = [
-        {"name": "noise-linf", "threat": "image.linf", "radii": [1, 2, 3], "aim": "flip", "limit": 100,
+        {"name": "noise-linf", "threat": "image.linf", "radii": [2, 3], "aim": "flip", "limit": 60,
          "attacks": [{"name": "image.pgd", "steps": 20}]},
     ]  # fmt: skip
     return probe(target, cases["test"], work / "audit", name="derm ResNet-18", cells=cells, progress=told)
