@@ -23,7 +23,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/real_images.py
 
 soak: $(STAMP)
-	NOCERE_SOAK=1 $(BIN)/pytest tests/api/test_resume.py
+	NOCERE_SOAK=1 $(BIN)/pytest -s tests/api/test_resume.py
 
 # The documentation is plain Markdown; its command reference is written from the program itself.
 docs: $(STAMP)
@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("nocere needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip==26.3"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,dicom]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,dicom,signals]' --group dev
 	touch $(STAMP)
 
 clean:

@@ -40,32 +40,45 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     want = (tmp_path / "whole" / "manifest.json").read_bytes()
     shards = len(list((tmp_path / "whole" / "cells").rglob("*.json")))
     rng = random.Random(5)
-    out = tmp_path / "broken"
-    landed = 0
-    for _ in range(kills):
-        before = _progress(out)
-        run = start(out)
-        # Wait until this process writes, so that the kill falls into the work and not into the imports.
-        while run.poll() is None and _progress(out) == before:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0.0, 0.25))
-        if run.poll() is None:
-            run.send_signal(signal.SIGKILL)
-            landed += 1
-        run.wait()
-        assert run.stderr is not None
-        run.stderr.close()
-        if (out / "manifest.json").exists():
-            break
-    assert landed >= 1, "no kill fell into a running audit"
+    landed = finished = 0
+    while landed < kills:
+        # A run that was killed until it was done is compared; the next kills fall into a new one.
+        out = tmp_path / f"broken-{finished}"
+        landed += _killed(out, rng)
+        if (out / "manifest.json").exists() or landed == kills:
+            _finish(out)
+            assert (out / "manifest.json").read_bytes() == want
+            assert len(list((out / "cells").rglob("*.json"))) == shards
+            assert not list(out.rglob(".tmp-*"))
+            finished += 1
+        assert finished < 5 * kills, f"only {landed} of {kills} kills fell into a running audit"
+    print(f"{landed} kills landed in {finished} audits; every manifest equals the unbroken one")
+    _close(whole)
+
+
+def _killed(out: Path, rng: random.Random) -> bool:
+    """Start or resume, and kill at a random moment of the work; whether the kill came before the end."""
+    before = _progress(out)
+    run = start(out)
+    # Wait until this process writes, so that the kill falls into the work and not into the imports.
+    while run.poll() is None and _progress(out) == before:
+        time.sleep(0.005)
+    time.sleep(rng.uniform(0.0, 0.25))
+    run.send_signal(signal.SIGKILL)
+    code = run.wait()
+    _close(run)
+    return code == -signal.SIGKILL
+
+
+def _finish(out: Path) -> None:
     last = start(out)
     assert last.wait() == 0, last.stderr and last.stderr.read()
-    assert (out / "manifest.json").read_bytes() == want
-    assert len(list((out / "cells").rglob("*.json"))) == shards
-    assert not list(out.rglob(".tmp-*"))
-    for process in (whole, last):
-        assert process.stderr is not None
-        process.stderr.close()
+    _close(last)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    assert process.stderr is not None
+    process.stderr.close()
 
 
 def _progress(out: Path) -> int:

@@ -187,6 +187,15 @@ def test_l2_keeps_uniform_directions_alive() -> None:
         assert L2(radius).check(case, stored, None) is None
 
 
+def test_short_l2_changes_survive_being_stored(tmp_path: Path) -> None:
+    """A search that looked at unrounded values would find changes that no file can hold."""
+    cases, target = world(60)
+    bundle = audit(tmp_path / "b", cases, target, cell(cases, (Pgd(20),), pset=L2(), radii=(4.0, 8.0, 16.0, 32.0)))
+    crossed = [o for o in bundle.outcomes("cell") if o.trace.crossed]
+    assert len(crossed) >= 20
+    assert all(o.finding is not None and o.finding.ok for o in crossed)
+
+
 def test_the_noise_is_measured_and_not_assumed() -> None:
     cases, good = world(8)
 

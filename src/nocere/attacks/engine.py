@@ -267,7 +267,7 @@ class _Engine:
         pset = self.cell.threat.pset
         if isinstance(pset, Projects):
             outside = ~pset.inside(x.round(), cohort.job.x0[rows], cohort.job.radius[rows])
-            if getattr(pset, "keeps_length", False):
+            if _keeps_length(pset):
                 outside[:] = True
             for i in np.flatnonzero(outside):
                 item = cohort.items[int(rows[i])]
@@ -280,7 +280,9 @@ class _Engine:
         out = []
         buckets: dict[Any, list[tuple[_Cohort, Any, NDArray[np.intp], NDArray[np.bool_]]]] = {}
         for cohort, x, rows, grad in asks:
-            if is_torch(x) and "gradients" not in cohort.attack.needs:
+            # Rounding to a length keeps a direction and moves far: there even gradients are taken at what a file can
+            # hold (straight-through), while the attack goes on from its own values.
+            if is_torch(x) and ("gradients" not in cohort.attack.needs or _keeps_length(self.cell.threat.pset)):
                 x = self._storable(cohort, x.clone(), rows)
             live = self._charge(cohort, rows, grad)
             shape = tuple(x.shape[1:]) if is_torch(x) else None
@@ -475,6 +477,10 @@ class _Engine:
             self.out.extend(told)
         if following is not None:
             self.waiting[0].append(following)
+
+
+def _keeps_length(pset: Any) -> bool:
+    return bool(getattr(pset, "keeps_length", False))
 
 
 def _places(asked: NDArray[np.intp], granted: NDArray[np.intp]) -> list[int]:

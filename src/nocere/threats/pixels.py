@@ -139,7 +139,10 @@ class L2:
         # Plain rounding would erase changes of less than half a level, which is what an L2 ball mostly holds. The
         # direction is kept instead: it is scaled until its rounded form has the length that was asked for.
         x0 = case.x.astype(np.int64)
-        want = np.clip(x.detach().cpu().numpy().astype(np.float64), 0, MAX) - x0
+        given = np.clip(x.detach().cpu().numpy(), 0, MAX)
+        want = given.astype(np.float64) - x0
+        if (given == np.rint(given)).all() and (want**2).sum() <= radius**2:
+            return np.asarray(given.astype(case.x.dtype))
         # A search in float32 stops a hair short of its radius.
         length = min(1.0001 * float(np.sqrt((want**2).sum())), radius)
         if length < 1.0:
@@ -151,7 +154,7 @@ class L2:
         low, high = 0.0, 2.0 * max(1.0, 0.5 / float(np.abs(want).max()))
         while int((rounded(high) ** 2).sum()) <= length**2 and high < 1e6:
             low, high = high, 2.0 * high
-        for _ in range(24):
+        for _ in range(14):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if int((rounded(middle) ** 2).sum()) <= length**2 else (low, middle)
         # Equal values jump together: as many of the next jump are taken as still fit, the strongest first.
