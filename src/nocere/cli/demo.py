@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -35,14 +35,19 @@ at_least = 0.8
 def demo(
     *,
     out: Path = Path("demo"),
+    only: Literal["provenance"] | None = None,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
 ) -> int:
     """Train a lesion classifier on phantoms, audit it, and write the report with the paper's figure.
+
+    Example: `nocere demo`, or `nocere demo --only provenance`
 
     Parameters
     ----------
     out
         Folder for model, plan, audit and report.
+    only
+        provenance: the demo of capture, log, gate and investigator instead, in less than a minute.
     quiet
         No progress.
     """
@@ -57,6 +62,13 @@ def demo(
     from nocere.targets.reference.train import Recipe, train
 
     private_folder(out)
+    if only == "provenance":
+        from nocere.cli.demo_provenance import demo as provenance
+
+        with progress(quiet) as told:
+            lines = provenance(out / "provenance", told)
+        print("\n".join(lines))
+        return 0
     write_atomic(out / "plan.toml", PLAN.encode())
     with progress(quiet) as told:
         if not (out / "model" / CARD).exists():

@@ -23,6 +23,12 @@ app = App(
         nocere audit run plan.toml --out audit-1
         nocere audit show audit-1
 
+    Or prove that a model saw what was captured:
+
+        nocere log init site --origin log.hospital.example/2026
+        nocere capture scans --site site
+        nocere investigate suspect.dcm --site site
+
     Exit codes: 0 passed (or no criterion), 1 a criterion FAILED, 2 wrong input, 3 INCONCLUSIVE, 4 does not verify,
     5 something is missing, 6 cannot write, 7 a criterion could not be measured, 70 a fault of nocere, 130 interrupted
     (run the same command again to go on).
@@ -51,6 +57,35 @@ COMMANDS = {
         """,
     ),
     "audit": ("nocere.cli.audit:app", "Run an audit, show what came out, replay its examples."),
+    "log": ("nocere.cli.log:app", "The tamper-evident log: make one, append, prove, verify, check, look after keys."),
+    "capture": (
+        "nocere.cli.provenance:capture",
+        """Fingerprint files at the moment of capture and log them.
+
+        Example: `nocere capture /from-the-scanner --site site`
+        """,
+    ),
+    "amend": (
+        "nocere.cli.provenance:amend",
+        """Record an authorised change of a captured file: merge, rename, de-identification, correction.
+
+        Example: `nocere amend ct.dcm ct-merged.dcm --reason merge --site site`
+        """,
+    ),
+    "gate": (
+        "nocere.cli.provenance:gate",
+        """Check files as the gate before a model does, and log what the model would be shown.
+
+        Example: `nocere gate incoming.dcm --site site --route route.json`
+        """,
+    ),
+    "investigate": (
+        "nocere.cli.provenance:investigate",
+        """Say what became of a file since it was captured; write an evidence package.
+
+        Example: `nocere investigate original.dcm suspect.dcm --site site --out evidence`
+        """,
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.

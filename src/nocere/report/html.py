@@ -24,11 +24,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render_html(page: Mapping[str, Any]) -> str:
     """The page of a view: one file that asks nothing from anywhere."""
+    return page_environment().get_template("report.html.j2").render(v=page, kinds=KINDS, **style())
+
+
+def style() -> dict[str, Any]:
+    """`css` and `csp` of a page."""
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     # The style sheet is allowed by its hash, so not even a style smuggled into a name could act.
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     csp = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return _environment().get_template("report.html.j2").render(v=page, css=Markup(css), csp=csp, kinds=KINDS)  # noqa: S704
+    return {"css": Markup(css), "csp": csp}  # noqa: S704
 
 
 def write_report(bundle: Bundle, *, share_key: bytes | None = None, out: str | Path | None = None) -> list[Path]:
@@ -53,7 +58,7 @@ def write_report(bundle: Bundle, *, share_key: bytes | None = None, out: str | P
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def page_environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
