@@ -17,6 +17,8 @@ from nocere.provenance.records import salt_of
 from nocere.provenance.site import Site, opened
 
 VERSION = "nocere-evidence/1"
+# Kinds whose attributes are their whole content: it stays out of a package, which then says that it differs, not where.
+ALL_CONTENT = ("note", "json")
 VERIFIER = Path(__file__).with_name("verify.py")
 README = """\
 Evidence package of nocere
@@ -34,7 +36,8 @@ Take the key from the operator of the log, not from this file, and a verify.py f
   package.json   what is here, with the SHA-256 of every file, and what is claimed
   records/       log entries with their proof of inclusion and the signed checkpoint (C2SP tlog-proof)
   openings.json  values behind the commitments in those entries, with the salt of each
-  fingerprints/  original and suspect; attribute values that decide how samples are read are in them in clear
+  fingerprints/  original and suspect; attribute values that decide how samples are read are in them in clear; of
+                 notes and JSON documents only the digests
   pictures/      changed tiles
 
 What nothing here can tell:
@@ -63,7 +66,7 @@ def write_package(site: Site, found: Investigation, folder: Path, extra: Mapping
     files["openings.json"] = dumps(_openings(site, found))
     for name, fp in (("original", found.original), ("suspect", found.suspect)):
         if fp is not None:
-            files[f"fingerprints/{name}.json"] = fp.to_json().encode()
+            files[f"fingerprints/{name}.json"] = fp.to_json(detail=fp.kind not in ALL_CONTENT).encode()
     files |= {f"pictures/{name}": png for name, png in (found.pictures or {}).items()}
     verdicts = "\n".join(f"{f.verdict.value}: {f.sentence}" for f in found.findings)
     cannot = "\n".join(f"- {line}" for line in CANNOT_TELL)
@@ -112,17 +115,20 @@ def _openings(site: Site, found: Investigation) -> dict[str, Any]:
 
 def _differences(original: Fingerprint | None, suspect: Fingerprint | None) -> dict[str, Any] | None:
     """What differs, as the verifier computes it again: tiers, tiles in place (frame, number), names."""
-    if original is None or suspect is None or original.detail is None or suspect.detail is None:
+    if original is None or suspect is None:
         return None
     a, b = original.detail, suspect.detail
-    tiles = []
-    if a.shape is not None and a.shape == b.shape and original.f2 != suspect.f2:
-        pairs = enumerate(zip(a.tiles, b.tiles, strict=True))
-        tiles = [[i, t] for i, (x, y) in pairs for t in range(len(x)) if x[t] != y[t]]
+    tiles: list[list[int]] = []
+    meaning: list[str] = []
+    if a is not None and b is not None and original.kind not in ALL_CONTENT:
+        if a.shape is not None and a.shape == b.shape and original.f2 != suspect.f2:
+            pairs = enumerate(zip(a.tiles, b.tiles, strict=True))
+            tiles = [[i, t] for i, (x, y) in pairs for t in range(len(x)) if x[t] != y[t]]
+        meaning = sorted(n for n in {*a.meaning, *b.meaning} if a.meaning.get(n) != b.meaning.get(n))
     names = ("f0", "f1", "f2", "f2c", "f3", "f4", "f5")
     return {
         "tiers": [n for n in names if getattr(original, n) != getattr(suspect, n)],
         "tiles": tiles,
-        "meaning": sorted(n for n in {*a.meaning, *b.meaning} if a.meaning.get(n) != b.meaning.get(n)),
+        "meaning": meaning,
         "identity": sorted(n for n in {*original.f4, *suspect.f4} if original.f4.get(n) != suspect.f4.get(n)),
     }

@@ -166,7 +166,10 @@ def frames_of(fp):
 
 
 def check_fingerprint(fp):
-    """F2 follows from the tile leaves, F3 from the attribute values."""
+    """F2 follows from the tile leaves, F3 from the attributes; of notes and JSON only digests are disclosed."""
+    if "detail" not in fp:
+        need(fp["kind"] in ("note", "json"), "the detail of a fingerprint is missing")
+        return
     detail, kind = fp["detail"], fp["kind"].encode()
     named = sorted((k.encode("utf-8", "surrogatepass"), v) for k, v in detail["meaning"].items())
     values = [b"\x00" if v is None else b"\x01" + v.encode("utf-8", "surrogatepass") for _, v in named]
@@ -189,11 +192,11 @@ def tiers_of(fp):
 
 def differences(a, b):
     """What differs, as the package must state it."""
-    meaning = a["detail"]["meaning"], b["detail"]["meaning"]
-    tiles = []
-    if a["detail"]["shape"] == b["detail"]["shape"] and a["detail"]["shape"] and a["f2"] != b["f2"]:
-        for i, (x, y) in enumerate(zip(frames_of(a), frames_of(b), strict=True)):
-            tiles += [[i, t] for t in range(len(x)) if x[t] != y[t]]
+    x, y = a.get("detail", {}), b.get("detail", {})
+    meaning, tiles = (x.get("meaning", {}), y.get("meaning", {})), []
+    if x.get("shape") and x["shape"] == y.get("shape") and a["f2"] != b["f2"]:
+        for i, (p, q) in enumerate(zip(frames_of(a), frames_of(b), strict=True)):
+            tiles += [[i, t] for t in range(len(p)) if p[t] != q[t]]
     return {
         "tiers": [n for n in ("f0", "f1", "f2", "f2c", "f3", "f4", "f5") if a[n] != b[n]],
         "tiles": tiles,
