@@ -78,3 +78,24 @@ def test_toml_examples_in_the_docs_are_toml() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         for text in blocks("toml", page.read_text()):
             tomllib.loads(text)
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| G")]
+    assert {re.match(r"\| (G\d+)", row)[1] for row in rows} >= {f"G{n}" for n in (1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 18)}  # type: ignore[index]
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, row
+        for path, name in named:
+            assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.M), f"{path}::{name}"
+
+
+def test_limits_of_provenance_are_in_the_output() -> None:
+    from nocere.provenance.investigate.investigation import CANNOT_TELL
+
+    text = (ROOT / "docs" / "guarantees.md").read_text() + (ROOT / "docs" / "provenance.md").read_text()
+    assert len(CANNOT_TELL) >= 4
+    for word in ("before", "clock", "safe", "witness"):
+        assert any(word in line for line in CANNOT_TELL)
+        assert word in text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nocere.core.canonical import digest
+from nocere.core.canonical import sha256
 from nocere.core.errors import DataError, NocereError, UsageError
 from nocere.provenance.fingerprint.compare import compare
 from nocere.provenance.fingerprint.reading import Content, read
@@ -84,8 +85,9 @@ def _fingerprint(label: str, load_it: Callable[[], Content], site_key: bytes) ->
 
 
 def tiers(fp: Fingerprint) -> dict[str, str]:
-    """Tier name -> digest of a fingerprint, as committed to; F4 as one digest of its MACs."""
-    found = {"f0": fp.f0, "f1": fp.f1, "f2": fp.f2, "f2c": fp.f2c, "f3": fp.f3, "f4": digest(fp.f4), "f5": fp.f5}
+    """Tier name -> digest of a fingerprint, as committed to; F4 as one digest of its MACs, members by code point."""
+    f4 = sha256(json.dumps(dict(fp.f4), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    found = {"f0": fp.f0, "f1": fp.f1, "f2": fp.f2, "f2c": fp.f2c, "f3": fp.f3, "f4": f4, "f5": fp.f5}
     return {name: value for name, value in found.items() if value is not None}
 
 

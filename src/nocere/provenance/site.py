@@ -23,11 +23,13 @@ from nocere.provenance.keys import MARK, ROLES, Keyring
 from nocere.provenance.log.log import Log
 from nocere.provenance.log.note import SigningKey
 from nocere.provenance.log.sequencer import Receipt
+from nocere.provenance.log.tiles import WIDTH
 from nocere.provenance.merkle import leaf_hash
 from nocere.provenance.records import Record, commitment, header, parse, seal
 from nocere.provenance.vault import Row, Vault
 
 LOG, PRIVATE, VAULT, LOG_KEY, SITE_KEY, AGENTS = "log", "private", "vault.sqlite", "log.key", "site.key", "agents"
+CACHED = 1 << 16  # entries, about 64 MB
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
@@ -63,6 +65,7 @@ class Site:
         self.folder, self.log, self.vault = folder, log, vault
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._ring: Keyring | None = None
+        self._entries: dict[int, bytes] = {}
 
     # --- making and opening -------------------------------------------------------------------------------------
 
@@ -212,19 +215,20 @@ class Site:
         """Key files of the log that is in `folder`, oldest first."""
         return sorted((folder / PRIVATE).glob("log*.key"), key=lambda p: (len(p.name), p.name))
 
-    def ring(self) -> Keyring:
-        """The keys as the log has them now; only entries that came since the last call are read.
+    def ring(self, upto: int | None = None) -> Keyring:
+        """The keys as the log has them at size `upto`, or now; only entries that came since the last call are read.
+
+        A later revocation takes nothing from a record, so a record at index i needs no more than i + 1 entries.
 
         Raises:
             VerificationError: a key record is not what it should be.
         """
-        size = self.log.size
         if self._ring is None:
             scanned, known = self.vault.key_records()
             self._ring = Keyring()
             self._ring.extend(known, scanned)
-        start = self._ring.size
-        if start < size:
+        if upto is None or self._ring.size < upto:
+            start, size = self._ring.size, self.log.size
             found = [(i, e) for i, e in enumerate(self.log.entries(start, size), start) if MARK in e]
             self._ring.extend(found, size)
             self.vault.scanned(size, found)
@@ -291,7 +295,16 @@ class Site:
             UsageError: there is no such entry.
             VerificationError: the log's files do not verify, or the entry is no record.
         """
-        return parse(self.log.entry(index), index)
+        if index not in self._entries:
+            # A whole bundle is checked for one entry of it; what was checked once cannot change.
+            first = index - index % WIDTH
+            stop = min(first + WIDTH, self.log.size)
+            if not 0 <= index < stop:
+                raise UsageError(f"There is no entry {index} in a log of {stop} entries.", "Entries count from 0.")
+            if len(self._entries) > CACHED:
+                self._entries.clear()
+            self._entries.update(enumerate(self.log.entries(first, stop), first))
+        return parse(self._entries[index], index)
 
     def verified(self, index: int) -> Record:
         """A record that is in the log and was written by a key in office in a role that may.
@@ -300,7 +313,7 @@ class Site:
             VerificationError: it does not verify; the sentence says why.
         """
         record = self.record(index)
-        self.ring().author(record)
+        self.ring(index + 1).author(record)
         return record
 
 

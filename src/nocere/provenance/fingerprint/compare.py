@@ -165,6 +165,8 @@ def _differing_tiers(original: Fingerprint, suspect: Fingerprint) -> tuple[set[s
         for name in ("f0", "f1", "f2", "f3", "f4", "f5")
         if getattr(original, name) != getattr(suspect, name)
     }
+    if original.f5 is None or suspect.f5 is None:
+        tiers.discard("F5")
     coded = original.f2c is not None and original.f2c == suspect.f2c
     decoders = coded and "F2" in tiers
     if decoders:

@@ -196,12 +196,13 @@ def identity_macs(kind: str, identity: Attributes, site_key: bytes) -> dict[str,
     }
 
 
-def fingerprint(reading: Reading, site_key: bytes) -> Fingerprint:
+def fingerprint(reading: Reading, site_key: bytes, *, advisory: bool = True) -> Fingerprint:
     """All tiers of a reading.
 
     Args:
         reading: what `read` returned.
         site_key: at least 32 random bytes, kept by the site; F4 depends on it.
+        advisory: with F5; a gate can do without, since F5 decides nothing.
 
     Raises:
         UsageError: the site key is too short.
@@ -210,7 +211,7 @@ def fingerprint(reading: Reading, site_key: bytes) -> Fingerprint:
     leaves = () if reading.pixels is None or reading.shape is None else tile_leaves(reading.pixels, reading.shape)
     detail = Detail(reading.shape, tuple(tuple(frame) for frame in leaves), reading.meaning)
     f3 = meaning_hash(reading.kind, reading.meaning)
-    picture = reading.kind in ("dicom", "image") and reading.pixels is not None
+    picture = advisory and reading.kind in ("dicom", "image") and reading.pixels is not None
     return Fingerprint(
         PROFILE,
         reading.kind,

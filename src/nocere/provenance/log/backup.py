@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from nocere.core.errors import UsageError, VerificationError
-from nocere.provenance.log.checkpoint import open_checkpoint
+from nocere.core.errors import NocereError, UsageError, VerificationError
 from nocere.provenance.log.disk import ASIDE, make_folder, sync_folders, write_error
+from nocere.provenance.log.fsck import check_database
 from nocere.provenance.log.log import Log
-from nocere.provenance.log.note import Verifier, open_note
+from nocere.provenance.log.note import open_note
 from nocere.provenance.log.published import FOLDER, Published
 from nocere.provenance.log.sequencer import Sequencer
 from nocere.provenance.log.signer import Signer
 from nocere.provenance.log.store import DATABASE, Head, Store
-from nocere.provenance.log.tiles import WIDTH, changed, grow, hash_reader
+from nocere.provenance.log.tiles import WIDTH, changed, grow
 from nocere.provenance.merkle import leaf_hash, root
 
 
@@ -114,12 +114,14 @@ def _place(store: Store, path: Path) -> None:
 
 def _check(store: Store, signers: Sequence[Signer]) -> None:
     """Refuse a backup that is damaged, changed or another log's."""
-    problems = store.problems()
+    problems: list[str] = []
+    try:
+        check_database(store.path, None, [], problems)
+    except NocereError as e:
+        problems.append(e.message)
     if problems:
         raise VerificationError(f"The backup is damaged: {problems[0]}", "Use another backup.")
     head = store.head()
-    if open_checkpoint(head.note, [Verifier.parse(vkey) for vkey in head.vkeys]) != head.checkpoint:
-        raise VerificationError(f"The head in {store.path} is not the one that it signs.", "Use another backup.")
     for signer in signers:
         if signer.verifier.name != head.checkpoint.origin:
             raise UsageError(
@@ -155,6 +157,4 @@ def _bring_forward(
             store.add(size, entries, known)
             store.put_tiles(grow(size, [leaf_hash(entry) for entry in entries], store.tile))
             size += len(entries)
-        if root(size, hash_reader(store.tile)) != out.root:
-            raise VerificationError("The published entries do not give the published root.", "Run fsck on the log.")
         store.advance(head, Head(out, note, tuple(verifier.vkey for verifier in verifiers)))

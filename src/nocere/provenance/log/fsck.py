@@ -58,7 +58,7 @@ def fsck(folder: Path, vkey: str | None = None, key: Path | Sequence[Path] | Non
     out = _told(found, lambda: published.checkpoint(given or published.verifiers())[0])
     memories = [(signer, _told(found, signer.memory)) for signer in signers]
     if has_database:
-        _told(found, lambda: _check_database(folder / DATABASE, out, memories, found))
+        _told(found, lambda: check_database(folder / DATABASE, out, memories, found))
     if out is not None:
         _told(found, lambda: _check_published(published, out, found))
         for signer, memory in memories:
@@ -107,9 +107,14 @@ def _check_tree(
         found.append(f"The entries in {where} do not give the root that its checkpoint signs.")
 
 
-def _check_database(
-    path: Path, out: Checkpoint | None, memories: list[tuple[Signer, Checkpoint | None]], found: list[str]
+def check_database(
+    path: Path, out: Checkpoint | None, memories: Sequence[tuple[Signer, Checkpoint | None]], found: list[str]
 ) -> None:
+    """Check one database by itself, and against what is published and remembered; adds sentences to `found`.
+
+    Raises:
+        NocereError: it cannot be read on; the message is one more problem.
+    """
     with closing(Store(path, read_only=True)) as store, store.snapshot():
         found.extend(store.problems())
         head = store.head()

@@ -68,7 +68,6 @@ class Sequencer:
             self._release()
             with self.store.transaction():
                 head = self.store.head()
-                self._check_keys(head)
                 indices, fresh, known = self._place(head.checkpoint.size, entries, keys)
                 conflict = next((i for i in indices if isinstance(i, UsageError)), None)
                 if whole and conflict is not None:
@@ -138,6 +137,7 @@ class Sequencer:
         staying = [signer for signer in self.signers if not signer.retired]
         if 0 < len(staying) < len(self.signers):  # a retirement was cut off: finish it
             head = self._sign_again(head, staying)
+        self._published_size(head)  # the key must not remember what contradicts the published log
         for signer in self.signers:
             signer.release(head.checkpoint, prover(self.store.tile))
         self.publish(head)

@@ -88,15 +88,15 @@ def grow(size: int, leaves: Sequence[bytes], tile: TileReader) -> dict[tuple[int
     return out
 
 
-def split_hashes(data: bytes, width: int) -> list[bytes]:
-    """The first `width` hashes of a tile.
+def split_hashes(data: bytes, width: int, first: int = 0) -> list[bytes]:
+    """The hashes `first` to `width - 1` of a tile.
 
     Raises:
         VerificationError: it holds fewer, or a part of one.
     """
     if len(data) % HASH_BYTES or len(data) < width * HASH_BYTES:
         raise VerificationError(f"A tile has {len(data)} bytes; {width} hashes of {HASH_BYTES} bytes are needed.")
-    return [data[i * HASH_BYTES : (i + 1) * HASH_BYTES] for i in range(width)]
+    return [data[i * HASH_BYTES : (i + 1) * HASH_BYTES] for i in range(first, width)]
 
 
 def hash_reader(tile: TileReader) -> HashReader:
@@ -109,7 +109,7 @@ def hash_reader(tile: TileReader) -> HashReader:
         if (tile_level, n) not in seen:
             seen[tile_level, n] = tile(tile_level, n)
         stop = first + (1 << within)
-        return perfect_root(split_hashes(seen[tile_level, n], stop)[first:])
+        return perfect_root(split_hashes(seen[tile_level, n], stop, first))
 
     return read
 
