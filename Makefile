@@ -18,12 +18,16 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Needs the real data sets; see benchmarks/README.md.
+# The last one needs the real data sets; see benchmarks/README.md.
 bench: $(STAMP)
+	$(BIN)/python benchmarks/provenance_log.py
+	$(BIN)/python benchmarks/provenance_gate.py
+	$(BIN)/python benchmarks/provenance_tools.py
 	$(BIN)/python benchmarks/real_images.py
 
 soak: $(STAMP)
-	NOCERE_SOAK=1 $(BIN)/pytest -s tests/api/test_resume.py
+	NOCERE_SOAK=1 $(BIN)/pytest -s tests/api/test_resume.py tests/api/test_log_faults.py tests/oracle/test_tlog_go.py \
+	  tests/property tests/unit/provenance/test_fingerprint_edits.py tests/unit/provenance/test_fingerprint_bits.py
 
 # The documentation is plain Markdown; its command reference is written from the program itself.
 docs: $(STAMP)

@@ -113,6 +113,12 @@ class Subject:
         return written(ds, ds.file_meta.TransferSyntaxUID)
 
 
+def largest_difference(pixels: np.ndarray[Any, Any], content: bytes) -> int:
+    """How far an array is from what pydicom decodes, in stored values; 1 is what two DCT decoders may differ by."""
+    array = Subject("", content).array
+    return int(np.abs(array.reshape(pixels.shape).astype(np.int64) - pixels.astype(np.int64)).max())
+
+
 def set_pixels(ds: Dataset, array: np.ndarray[Any, Any]) -> None:
     """Put native pixel values into a data set, with the attributes that say how many they are."""
     if UID(ds.file_meta.TransferSyntaxUID).is_compressed:

@@ -83,7 +83,9 @@ def test_toml_examples_in_the_docs_are_toml() -> None:
 def test_every_guarantee_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| G")]
-    assert {re.match(r"\| (G\d+)", row)[1] for row in rows} >= {f"G{n}" for n in (1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 18)}  # type: ignore[index]
+    assert {re.match(r"\| (G\d+)", row)[1] for row in rows} >= {
+        f"G{n}" for n in (1, 2, 3, 4, 5, 11, 12, 13, 14, 15, 18)
+    }  # type: ignore[index]
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
         assert named, row

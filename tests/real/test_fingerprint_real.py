@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.provenance_edits import EDITS, Subject, test_files
+from tests.provenance_edits import EDITS, Subject, largest_difference, test_files
 
 from nocere.core.errors import DataError
 from nocere.provenance.fingerprint import Difference, Verdict, compare, fingerprint, headline, prove, read
@@ -168,6 +168,19 @@ def test_larger_dicom_files(name: str) -> None:
         assert headline(d).value == edited.verdict, str(edit)
         assert {(t.frame, t.row, t.column) for t in d.tiles} == edited.tiles, str(edit)
     assert done >= 5
+
+
+@pytest.mark.parametrize("name", sorted(n for n, p in FILES.items() if 400_000 <= p.stat().st_size < 8_000_000))
+def test_pixels_of_larger_files_are_those_that_pydicom_decodes(name: str) -> None:
+    content = FILES[name].read_bytes()
+    if content[128:132] != b"DICM":
+        return
+    try:
+        reading = read(content)
+    except DataError:
+        return
+    assert reading.pixels is not None
+    assert largest_difference(reading.pixels, content) <= (1 if reading.codestreams else 0)
 
 
 def test_lossless_and_uncompressed_twins_of_pydicom_data() -> None:

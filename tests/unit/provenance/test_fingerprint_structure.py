@@ -13,8 +13,7 @@ import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID
-from tests.provenance_edits import Subject, set_pixels, tag, test_files, written
+from tests.provenance_edits import Subject, largest_difference, set_pixels, tag, test_files, written
 
 from nocere.core.errors import DataError
 from nocere.provenance.fingerprint import (
@@ -354,27 +353,19 @@ def test_float_pixels() -> None:
     assert [(t.row, t.column) for t in between(base, written(ds)).tiles] == [(0, 0)]
 
 
-@pytest.mark.parametrize("name", sorted(n for n in FILES if n.endswith(".dcm")))
+@pytest.mark.parametrize(
+    "name", sorted(n for n, p in FILES.items() if n.endswith(".dcm") and p.stat().st_size < 400_000)
+)
 def test_pixels_are_those_that_pydicom_decodes(name: str) -> None:
     """Every image of pydicom's wheels is refused, or read to the very values that pydicom's own decoding gives."""
     content = FILES[name].read_bytes()
-    if len(content) > 400_000:
-        pytest.skip("larger files are in tests/real")
     try:
         reading = read(content)
     except DataError:
         return
     assert reading.pixels is not None and not reading.pixels.flags.writeable
-    ds = pydicom.dcmread(io.BytesIO(content))
-    lossy = UID(ds.file_meta.TransferSyntaxUID) in pydicom.uid.JPEGTransferSyntaxes
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if "PixelData" not in ds:  # a deflated file that pydicom reads only through its trailer
-            return
-        array = pydicom.pixels.pixel_array(ds, raw=True)
-    limit = 1 if lossy else 0
-    difference = np.abs(array.reshape(reading.pixels.shape).astype(np.int64) - reading.pixels.astype(np.int64))
-    assert int(difference.max()) <= limit
+    if name != "image_dfl.dcm":  # pydicom stumbles over its gzip trailer
+        assert largest_difference(reading.pixels, content) <= (1 if reading.codestreams else 0)
 
 
 def test_what_is_set_is_what_is_read() -> None:

@@ -70,7 +70,7 @@ FAULTS = {
     "tile lost": (statement("DELETE FROM tiles WHERE level = 1"), "missing"),
     "tile too many": (statement("INSERT INTO tiles VALUES (2, 0, zeroblob(32))"), "beyond the head"),
     "size of the head": (statement("UPDATE head SET size = 599"), "not the one in its own signed checkpoint"),
-    "note of the head": (statement("UPDATE head SET note = replace(note, '600', '601')"), "does not verify"),
+    "note of the head": (statement("UPDATE head SET note = replace(note, 'fsck' || char(10) || '600', 'fsck' || char(10) || '601')"), "does not verify"),
     "keys of the head": (statement("UPDATE head SET vkeys = 'x'"), "malformed"),
     "forged head": (forged_head, "do not give the root"),
     "damaged database": (cut_database, "log.sqlite"),

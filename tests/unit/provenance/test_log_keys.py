@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from nocere.core.errors import UsageError, VerificationError
 from nocere.provenance.log import Log, backup, evidence_text, fsck, restore, verify_evidence
 from nocere.provenance.log.checkpoint import Checkpoint
+from nocere.provenance.log.note import SigningKey, sign_note
 from nocere.provenance.log.signer import Signer
 from nocere.provenance.merkle import EMPTY_ROOT, leaf_hash
 
@@ -97,6 +99,25 @@ def test_what_is_published_refuses_where_memory_and_database_were_set_back_toget
         Log.open(tmp_path / "log", tmp_path / "k")
 
 
+def test_another_history_is_neither_remembered_nor_published(tmp_path: Path) -> None:
+    """Memory and database set back, and a longer second history signed elsewhere: the published log stops it here."""
+    make(tmp_path)
+    backup(tmp_path / "log", tmp_path / "b")
+    shutil.copy(tmp_path / "k.memory", tmp_path / "m")
+    with Log.open(tmp_path / "log", tmp_path / "k") as log:
+        log.append([b"promised"])
+    lose_database(tmp_path)
+    shutil.copy(tmp_path / "m", tmp_path / "k.memory")
+    restore(tmp_path / "b", tmp_path / "fork", tmp_path / "k")
+    with Log.open(tmp_path / "fork", tmp_path / "k") as fork:
+        fork.append([b"another", b"history"])
+    shutil.copy(tmp_path / "fork" / "log.sqlite", tmp_path / "log" / "log.sqlite")
+    shutil.copy(tmp_path / "m", tmp_path / "k.memory")
+    with pytest.raises(VerificationError, match="another log than the published"):
+        Log.open(tmp_path / "log", tmp_path / "k")
+    assert (tmp_path / "k.memory").read_bytes() == (tmp_path / "m").read_bytes()
+
+
 def test_a_copy_of_the_log_cannot_go_its_own_way(tmp_path: Path) -> None:
     make(tmp_path)
     shutil.copytree(tmp_path / "log", tmp_path / "copy")
@@ -181,6 +202,74 @@ def test_a_changed_or_foreign_backup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="damaged"):
         restore(tmp_path / "b", tmp_path / "new", tmp_path / "k")
     assert not list((tmp_path / "new").glob("log.sqlite*"))
+
+
+def spoil(database: Path, statement: str) -> None:
+    db = sqlite3.connect(database)
+    with db:
+        db.execute(statement)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE head SET root = zeroblob(32)", "not the one in its own signed checkpoint"),
+        (
+            "UPDATE head SET note = replace(note, char(10) || '3' || char(10), char(10) || '4' || char(10))",
+            "does not verify",
+        ),
+        ("UPDATE tiles SET hashes = zeroblob(96)", "tile/0/000.p/3"),
+        ("UPDATE entries SET entry = x'00' WHERE i = 1", "tile/0/000.p/3"),
+        ("DELETE FROM entries WHERE i = 1", "missing"),
+    ],
+)
+def test_a_backup_with_a_changed_row_is_refused(tmp_path: Path, statement: str, said: str) -> None:
+    make(tmp_path)
+    backup(tmp_path / "log", tmp_path / "b")
+    with Log.open(tmp_path / "log", tmp_path / "k") as log:
+        log.append([b"promised"])
+    lose_database(tmp_path)
+    spoil(tmp_path / "b", statement)
+    with pytest.raises(VerificationError, match=said):
+        restore(tmp_path / "b", tmp_path / "log", tmp_path / "k")
+    assert not list((tmp_path / "log").glob("log.sqlite*"))
+
+
+def test_published_files_of_another_history_do_not_bring_a_backup_forward(tmp_path: Path) -> None:
+    """Another log of the same name and key: one of the two was forged with the key."""
+    make(tmp_path)
+    backup(tmp_path / "log", tmp_path / "b")
+    with Log.create(tmp_path / "other", "log.example/keys", tmp_path / "k2") as other:
+        other.append([b"not", b"the", b"same", b"entries"])
+        head = other.head()
+    key = SigningKey.parse((tmp_path / "k").read_text())
+    (tmp_path / "other" / "public" / "checkpoint").write_text(sign_note(head.text, [key]))
+    for path in (tmp_path / "other").glob("log.sqlite*"):
+        path.unlink()
+    with pytest.raises(VerificationError, match="does not extend the backup"):
+        restore(tmp_path / "b", tmp_path / "other", tmp_path / "k")
+    assert not list((tmp_path / "other").glob("log.sqlite*"))
+
+
+def test_a_key_that_has_not_signed_what_is_published_does_not_restore(tmp_path: Path) -> None:
+    make(tmp_path)
+    with Log.open(tmp_path / "log", tmp_path / "k") as log:
+        backup(tmp_path / "log", tmp_path / "b")
+        Signer.create(tmp_path / "new", log.head())  # where a rotation was cut off
+    lose_database(tmp_path)
+    with pytest.raises(VerificationError, match="Not all of the keys"):
+        restore(tmp_path / "b", tmp_path / "log", [tmp_path / "k", tmp_path / "new"])
+    assert restore(tmp_path / "b", tmp_path / "log", tmp_path / "k") == 0
+
+
+def test_a_write_ahead_log_that_was_left_behind_is_not_played(tmp_path: Path) -> None:
+    make(tmp_path)
+    backup(tmp_path / "log", tmp_path / "b")
+    lose_database(tmp_path)
+    (tmp_path / "log" / "log.sqlite-wal").write_bytes(b"of another database")
+    with pytest.raises(UsageError, match=r"log\.sqlite-wal already"):
+        restore(tmp_path / "b", tmp_path / "log", tmp_path / "k")
 
 
 def test_two_keys_sign_in_the_overlap_then_the_old_one_never_again(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from nocere.provenance.investigate.explain_catalogue import (
 
 PART, BLOCK = 96, 16  # side of the part that is screened; JPEG's largest block (4:2:0)
 HOPELESS = 0.6  # share of the loss that is left at nearly the right ratio if the codec is another one
+UNITS = {"affine": {"gain": 0.01, "offset": 1.0}, "window": {"centre": 1.0, "width": 1.0}, "gamma": {"gamma": 0.01}}
 KEPT = 3  # qualities that are tried on the whole image
 
 
@@ -116,11 +117,9 @@ def refined(image: Image, bits: int, step: Step, codec: Step, suspect: Image) ->
     `image` is before `step`, `suspect` after `codec`; both have the same shape. Fitted on the screened part; then the
     parameters with few digits near the fit are tried, because a suspect is explained by the very same rounding only.
     """
-    kinds = {"affine": (("gain", 0.01), ("offset", 1.0)), "window": (("centre", 1.0), ("width", 1.0))}
-    kinds["gamma"] = (("gamma", 0.01),)
-    if step.name not in kinds:
+    if step.name not in UNITS:
         return step
-    names, units = zip(*kinds[step.name], strict=True)
+    names, units = tuple(UNITS[step.name]), tuple(UNITS[step.name].values())
     part = part_of(suspect)
     small, target = image[part], inner(suspect[part])
 
@@ -136,5 +135,5 @@ def refined(image: Image, bits: int, step: Step, codec: Step, suspect: Image) ->
     start = np.array([float(step.parameters[n]) for n in names])
     fit = minimize(lambda v: left(moved(v, rounding)), start, method="Nelder-Mead", options={"maxfev": 100}).x
     few = [[round(v / u + k, 0) * u for k in range(-3, 4)] for v, u in zip(fit, units, strict=True)]
-    near = [moved([round(v, 6) for v in p], r) for p in product(*few) for r in ("even", "down")]
+    near = [moved([round(v, 6) for v in p], r) for p in product(*few) for r in ("even", "up", "down")]
     return min([*near, moved(fit, rounding)], key=left)
