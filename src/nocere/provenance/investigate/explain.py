@@ -34,6 +34,7 @@ from nocere.provenance.investigate.explain_grey import grey_steps
 WINDOW = 8  # side of the local statistic, in pixels
 LIKELY = 3  # geometries that are combined with a grey mapping
 FILTERS_TRIED = 8  # filters of a resize that are combined with JPEG 2000
+LOSS = 10.0  # tolerances that a codec must itself have lost before its tolerance counts
 RELATED = 0.5  # correlation below which a candidate geometry is not looked at further
 
 
@@ -67,6 +68,8 @@ class Explanation:
         left = f"mean {self.residual.mean:.3g}, local {self.residual.local:.3g}, largest {self.residual.peak:g}"
         if self.explained:
             return f"Explained by {said}: residual {left} grey levels."
+        if not self.steps:
+            return "Unexplained. Nothing in the catalogue gives an image of this size."
         t = self.tolerance
         allowed = f"mean {t.mean:g}, local {t.local:g}, largest {t.peak:g}"
         return f"Unexplained. Closest: {said}, residual {left} grey levels where {allowed} are allowed."
@@ -96,7 +99,6 @@ class _Search:
     best: Explanation | None = None
     tried: int = 0
     not_tried: dict[str, None] = field(default_factory=dict)
-    untouched: float = float("inf")  # mean difference where nothing but a turn or crop was done
 
     def offer(self, steps: tuple[Step, ...], made: Image | None = None) -> bool:
         """Measure a transform, keep it if it is the closest so far; true if it explains the suspect."""
@@ -108,12 +110,19 @@ class _Search:
         if self.best is not None and mean > allowed.mean and mean >= self.best.residual.mean:
             return False
         left = residual(made, self.suspect)
-        # A codec that gives nearly the original back would "explain" a single changed pixel: a transform has to account
-        # for most of the change that is there without it.
-        within = left.within(allowed) and (allowed == EXACT or left.mean <= self.untouched / 2)
+        if left != EXACT and left.within(allowed) and not self.lossy(steps, made):
+            allowed = EXACT
+        within = left.within(allowed)
         if self.best is None or within or left.mean < self.best.residual.mean:
             self.best = Explanation(within, steps, left, allowed, self.tried)
         return within
+
+    def lossy(self, steps: tuple[Step, ...], made: Image) -> bool:
+        """Whether a codec lost much more than its tolerance; one that is next to lossless excuses no changed sample."""
+        if steps[-1].name not in ("jpeg", "jpeg2000"):
+            return True
+        before = apply_steps(self.original, self.bits, steps[:-1])
+        return gap(before, made) > LOSS * TOLERANCE[steps[-1].name].mean
 
     def geometry(self) -> list[tuple[tuple[Step, ...], Image]] | None:
         """Candidates on the grid of the suspect, best first; None if one explains it already."""
@@ -121,7 +130,6 @@ class _Search:
         same = same_grid(self.original, self.bits, self.suspect)
         if same is not None:
             made = apply_steps(self.original, self.bits, same)
-            self.untouched = gap(made, self.suspect)
             if self.offer(same or (Step("identity", {}),), made):
                 return None
             found.append((same, made))
@@ -208,8 +216,7 @@ def explain(
         )
     search = _Search(first, bits, second, suspect_bits)
     _run(search, tell)
-    assert search.best is not None
-    b = search.best
+    b = search.best or Explanation(False, (), Residual(np.inf, np.inf, np.inf), EXACT, 0)
     return Explanation(b.explained, b.steps, b.residual, b.tolerance, search.tried, tuple(search.not_tried))
 
 

@@ -27,6 +27,7 @@ from nocere.provenance.investigate.explain_catalogue import (
     jpeg,
     jpeg2000,
 )
+from nocere.provenance.investigate.explain_grey import benign
 
 PART, BLOCK = 96, 16  # side of the part that is screened; JPEG's largest block (4:2:0)
 HOPELESS = 0.6  # share of the loss that is left at nearly the right ratio if the codec is another one
@@ -136,4 +137,4 @@ def refined(image: Image, bits: int, step: Step, codec: Step, suspect: Image) ->
     fit = minimize(lambda v: left(moved(v, rounding)), start, method="Nelder-Mead", options={"maxfev": 100}).x
     few = [[round(v / u + k, 0) * u for k in range(-3, 4)] for v, u in zip(fit, units, strict=True)]
     near = [moved([round(v, 6) for v in p], r) for p in product(*few) for r in ("even", "up", "down")]
-    return min([*near, moved(fit, rounding)], key=left)
+    return min([*(s for s in [*near, moved(fit, rounding)] if benign(s, bits)), step], key=left)

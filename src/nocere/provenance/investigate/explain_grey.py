@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +54,16 @@ def _exact(held: Curve, top: float, rounding: str) -> tuple[float, float] | None
     return (float(found.x[0]), float(found.x[1])) if found.success else None
 
 
-def _benign(gain: float, offset: float, bits: int, suspect_bits: int) -> bool:
-    full = ((1 << suspect_bits) - 1) / ((1 << bits) - 1)
-    return GAIN[0] <= gain / full <= GAIN[1] and abs(offset) <= OFFSET * ((1 << suspect_bits) - 1)
+def benign(step: Step, bits: int) -> bool:
+    """Whether a fitted grey mapping of an image of `bits` bits is within the limits of the catalogue."""
+    p: Any = step.parameters
+    top = (1 << int(p["bits"])) - 1
+    if step.name == "affine":
+        gain = p["gain"] * ((1 << bits) - 1) / top
+        return bool(GAIN[0] <= gain <= GAIN[1] and abs(p["offset"]) <= OFFSET * top)
+    if step.name == "gamma":
+        return bool(GAMMA[0] <= p["gamma"] <= GAMMA[1])
+    return bool(p["width"] > 1)
 
 
 def affine(gain: float, offset: float, bits: int, rounding: str = "even") -> Step:
@@ -76,35 +84,40 @@ def _windows(gain: float, offset: float, bits: int) -> tuple[float, float]:
 
 
 def _straight_steps(held: Curve, bits: int, suspect_bits: int) -> Iterator[Step]:
-    """Linear mappings near the fit: windows with whole numbers, rescales with few digits, then the exact fit."""
+    """Linear mappings near the fit: with few digits, then with the parameters of the exact fit."""
     top = float((1 << suspect_bits) - 1)
     fit = _straight(held, top)
     if fit is None or fit[0] <= 0:
         return
-    gain, offset = fit
-    fits = [*((r, _exact(held, top, r)) for r in ("even", "down")), ("even", fit)]
+    fits = [(r, pair) for r in ("even", "down") if (pair := _exact(held, top, r)) is not None and pair[0] > 0]
+    fits.append(("even", fit))
+    few = [_few_digits(held, *fit, suspect_bits), _whole_windows(fits, suspect_bits)]
+    for steps in few if suspect_bits == bits else reversed(few):
+        yield from (s for s in steps if benign(s, bits))
     for rounding, pair in fits:
-        if pair is None or pair[0] <= 0:
-            continue
-        centre, width = _windows(*pair, suspect_bits)
-        for c in dict.fromkeys((round(centre), round(2 * centre) / 2)):
-            yield window(c, max(2, round(width)), suspect_bits, rounding)
-    if not _benign(gain, offset, bits, suspect_bits):
-        for rounding, pair in fits:  # outside of a rescale, but a window may be narrow
-            if pair is not None and pair[0] > 0:
-                yield window(*_windows(*pair, suspect_bits), suspect_bits, rounding)
-        return
+        free = affine(*pair, suspect_bits, rounding)
+        yield free if benign(free, bits) else window(*_windows(*pair, suspect_bits), suspect_bits, rounding)
+
+
+def _few_digits(held: Curve, gain: float, offset: float, bits: int) -> list[Step]:
+    v, m, n = held
+    steps = []
     for digits in (1, 2, 3):
-        # The offset belongs to the rounded gain, so it is taken where the data are: at their mean.
-        v, m, n = held
         near = round(gain, digits)
+        # The offset belongs to the rounded gain, so it is taken where the data are: at their mean.
         at = float((m * n).sum() / n.sum() - near * (v * n).sum() / n.sum())
-        for rounding in ("even", "up", "down"):
-            for o in dict.fromkeys((float(round(at)), float(round(offset)), float(round(offset, 1)))):
-                yield affine(near, o, suspect_bits, rounding)
-    for rounding, pair in fits:
-        if pair is not None:
-            yield affine(*pair, suspect_bits, rounding)
+        offsets = dict.fromkeys((float(round(at)), float(round(offset)), float(round(offset, 1))))
+        steps += [affine(near, o, bits, r) for r in ("even", "up", "down") for o in offsets]
+    return steps
+
+
+def _whole_windows(fits: list[tuple[str, tuple[float, float]]], bits: int) -> list[Step]:
+    found = [(rounding, *_windows(*pair, bits)) for rounding, pair in fits]
+    return [
+        window(c, max(2, round(width)), bits, rounding)
+        for rounding, centre, width in found
+        for c in dict.fromkeys((round(centre), round(2 * centre) / 2))
+    ]
 
 
 def _gammas(held: Curve, bits: int, suspect_bits: int) -> Iterator[Step]:
@@ -117,12 +130,11 @@ def _gammas(held: Curve, bits: int, suspect_bits: int) -> Iterator[Step]:
             continue
         lx, ly, w = np.log(x[inside]), np.log(y[inside]), n[inside] * y[inside] ** 2
         gamma = float((w * lx * ly).sum() / (w * lx * lx).sum())
-        if not GAMMA[0] <= gamma <= GAMMA[1]:
-            continue
-        for g in dict.fromkeys(
-            [*(round(gamma, d) for d in (1, 2, 3)), *(1 / round(1 / gamma, d) for d in (1, 2)), gamma]
-        ):
-            yield Step("gamma", {"gamma": float(g), "bits": suspect_bits, "rounding": rounding})
+        few = [*(round(gamma, d) for d in (1, 2, 3)), *(1 / round(1 / gamma, d) for d in (1, 2) if gamma > 0.1)]
+        for g in dict.fromkeys([*few, gamma]):
+            step = Step("gamma", {"gamma": float(g), "bits": suspect_bits, "rounding": rounding})
+            if benign(step, bits):
+                yield step
 
 
 def grey_steps(image: Image, bits: int, suspect: Image, suspect_bits: int) -> list[Step]:
