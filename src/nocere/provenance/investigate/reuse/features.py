@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nocere.core.errors import PrerequisiteError, UsageError
 
 SIDE, SMALL = 256, 96  # longer side of the picture that is described, and of the one that is kept
-MOST = 256  # features of an image
+MOST = 300  # features of an image
 BORDER = 6  # pixels from the black surround within which a feature would describe the surround
 DARK = 24  # of 255: darker is surround, if it touches the border of the picture
 
@@ -108,8 +108,8 @@ def describe(image: NDArray[np.integer[Any]]) -> Features:
     picture = _scaled(plane, scale)
     inside = subject(picture)
     core = cv2.erode(inside, np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8), borderValue=255)
-    equal = cv2.createCLAHE(clipLimit=4.0, tileGridSize=(4, 4)).apply(picture)
-    found, descriptors = cv2.SIFT_create(nfeatures=MOST, contrastThreshold=0.01).detectAndCompute(equal, core)
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0)  # below this scale a codec decides what is there
+    found, descriptors = cv2.SIFT_create(nfeatures=MOST, contrastThreshold=0.005).detectAndCompute(smooth, core)
     small = np.maximum(_scaled(picture, SMALL / SIDE), 1)
     small[_scaled(inside, SMALL / SIDE) < 255] = 0
     points = np.array([p.pt for p in found[:MOST]], dtype=np.float32).reshape(-1, 2)

@@ -1,8 +1,9 @@
 """The index: every image described once; a search shortlists by shared feature words, then verifies by alignment.
 
-A word is the first 16 bits of a feature's code. Each word of the searched image, and each word one bit away, votes for
-the images that hold it, more the fewer they are; the images with most votes are verified. The index shows the images to
-whoever holds it: its file is readable by its owner only, and belongs where the images are kept.
+The first 64 bits of a feature's code are four words of 16 bits, one for each of four tables (locality-sensitive hashes,
+Indyk & Motwani 1998). Each word of the searched image votes for the images that hold it, more the fewer they are; the
+images with most votes are verified. The index shows the images to whoever holds it: its file is readable by its owner
+only, and belongs where the images are kept.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from nocere.core.files import write_atomic
 from nocere.provenance.investigate.reuse.features import Features, describe, mirrored
 from nocere.provenance.investigate.reuse.verify import INLIERS, Match, same
 
-WORDS = 1 << 16
-NEAR = np.array([0, *(1 << i for i in range(16))], dtype=np.uint16)  # a word itself and those one bit away
-SHORTLIST = 40  # images that are verified
+TABLES, WORDS = 4, 1 << 16
+SHORTLIST = 20  # images that are verified
 FORMAT = "nocere-reuse-1"
 
 
@@ -179,24 +179,26 @@ class _Words:
     """Which images hold which word: postings sorted by word."""
 
     def __init__(self, codes: list[NDArray[np.uint64]]) -> None:
-        words = np.concatenate([np.zeros(0, np.uint16), *(np.unique(_word(c)) for c in codes)])
-        rows = np.repeat(np.arange(len(codes), dtype=np.int32), [len(np.unique(_word(c))) for c in codes])
-        order = np.argsort(words, kind="stable")
-        self._rows = rows[order]
-        self._start = np.concatenate([[0], np.bincount(words, minlength=WORDS).cumsum()])
+        each = [_words(c) for c in codes]
+        words = np.concatenate([np.zeros(0, np.int32), *each])
+        rows = np.repeat(np.arange(len(codes), dtype=np.int32), [len(w) for w in each])
+        self._rows = rows[np.argsort(words, kind="stable")]
+        self._start = np.concatenate([[0], np.bincount(words, minlength=TABLES * WORDS).cumsum()])
         self._images = len(codes)
 
     def votes(self, codes: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """Votes for each image: a word it shares, or shares but for one bit, counts by how rare it is (idf)."""
-        words = (np.unique(_word(codes))[:, None] ^ NEAR).astype(np.intp).ravel()
+        """Votes for each image: a word that it shares counts by how rare it is (idf)."""
+        words = _words(codes)
         first, count = self._start[words], self._start[words + 1] - self._start[words]
         at = np.repeat(first - (count.cumsum() - count), count) + np.arange(count.sum())
         weight = np.repeat(np.log((self._images + 1) / np.maximum(count, 1)), count)
         return np.asarray(np.bincount(self._rows[at], weights=weight, minlength=self._images), dtype=np.float64)
 
 
-def _word(codes: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    return (codes[:, 0] & np.uint64(WORDS - 1)).astype(np.uint16)
+def _words(codes: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """The distinct words of an image, each with its table."""
+    held = np.ascontiguousarray(codes[:, 0]).view(np.uint16).reshape(-1, TABLES).astype(np.int32)
+    return np.unique(held + WORDS * np.arange(TABLES, dtype=np.int32))
 
 
 def _in_pixels(found: NDArray[np.float64], query: Features, held: Features, *, mirror: bool) -> NDArray[np.float64]:

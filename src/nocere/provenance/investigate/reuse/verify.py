@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from nocere.provenance.investigate.reuse.features import SIDE, SMALL, Features, opencv
 
 BITS = 32  # most bits of 128 in which two codes of the same place differ
-INLIERS = 8  # fewest features on one affine map
+INLIERS = 14  # fewest features on one affine map
 REACH = 3.0  # pixels of the described picture within which a feature lies on the map
 SCALES, STRETCH = (0.3, 3.0), 1.6  # benign scale, and ratio of the scales along the two axes
 OVERLAP = 0.2  # least share of the smaller picture that both show
-SCORE = 0.5  # least correlation
+SCORE = 0.7  # least correlation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
