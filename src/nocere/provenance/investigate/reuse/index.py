@@ -145,14 +145,15 @@ class Index:
             DataError: there is no such file, or it is not a whole index of this format.
         """
         try:
-            with np.load(path, allow_pickle=False) as z:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as z:
                 if str(z["format"]) != FORMAT:
                     raise ValueError("another format")
                 a = {k: z[k] for k in z.files}
             index = cls()
             at = np.concatenate([[0], a["counts"].cumsum()])
             pixels = np.concatenate([[0], a["small_sizes"].prod(axis=1).cumsum()])
-            if at[-1] != len(a["points"]) or pixels[-1] != len(a["small"]):
+            features = {len(a[k]) for k in ("points", "codes", "mirror_codes")}
+            if features != {int(at[-1])} or pixels[-1] != len(a["small"]):
                 raise ValueError("its parts do not fit together")
             for row, (id, group) in enumerate(zip(a["ids"], a["groups"], strict=True)):
                 here = slice(at[row], at[row + 1])

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from nocere.provenance.investigate.reuse.features import SIDE, SMALL, Features, opencv
 
 BITS = 32  # most bits of 128 in which two codes of the same place differ
-INLIERS = 14  # fewest features on one affine map
+INLIERS = 8  # fewest features on one affine map
+ENOUGH = 14  # features from which the lower of the two scores is asked
 REACH = 3.0  # pixels of the described picture within which a feature lies on the map
 SCALES, STRETCH = (0.3, 3.0), 1.6  # benign scale, and ratio of the scales along the two axes
 OVERLAP = 0.2  # least share of the smaller picture that both show
-SCORE = 0.7  # least correlation
+SCORE, FEW_SCORE = 0.7, 0.85  # least correlation with ENOUGH features, and with fewer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,4 +126,4 @@ def same(query: Features, held: Features) -> tuple[float, NDArray[np.float64], i
     if found is None:
         return None
     score = correlation(query, held, found[0])
-    return (score, found[0], found[1]) if score >= SCORE else None
+    return (score, *found) if score >= (SCORE if found[1] >= ENOUGH else FEW_SCORE) else None
