@@ -23,6 +23,7 @@ from PIL import Image, ImageEnhance
 from nocere.core.intervals import upper_limit, wilson
 from nocere.provenance.investigate.reuse import Index
 from nocere.provenance.investigate.reuse.features import Features
+from nocere.provenance.investigate.reuse.files import pair_picture
 
 GROUP = {"derm": "lesion_id", "fundus": "file", "cxr": "patient_id"}
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -122,7 +123,8 @@ def recall(data: Path, name: str, n: int, pictures: Path | None) -> None:
             f"- {d.id} = {d.other.id}: score {d.other.score:.2f}, {d.other.inliers} features, scale {d.other.scale:.2f}"
         )
         if pictures is not None:
-            pair_picture(images[d.id], images[d.other.id], d.other.transform).save(pictures / f"{name}-{k:03d}.png")
+            two = np.asarray(images[d.id]), np.asarray(images[d.other.id])
+            (pictures / f"{name}-{k:03d}.png").write_bytes(pair_picture(*two, d.other.transform))
     peers = hashes()
     held = {k: np.array([bits(f(images[id])) for id, _, _ in rows]) for k, f in peers.items()}
     code = np.array([{g: i for i, g in enumerate(dict.fromkeys(groups))}[g] for g in groups])
@@ -160,16 +162,6 @@ def _thresholds(held: np.ndarray, code: np.ndarray, pairs: int) -> list[tuple[in
         count += np.bincount(away, minlength=65)
     rate = count.cumsum() / pairs * 1e6
     return [(t := max(0, int((rate <= most).sum()) - 1), float(rate[t])) for most in (10, 1000)]
-
-
-def pair_picture(a: Image.Image, b: Image.Image, transform: np.ndarray) -> Image.Image:
-    """`a`, `b`, and `b` moved onto `a`."""
-    whole = np.linalg.inv(np.vstack([transform, [0, 0, 1]]))[:2]
-    moved = b.convert("RGB").transform(a.size, Image.Transform.AFFINE, whole.ravel(), Image.Resampling.BILINEAR)
-    out = Image.new("RGB", (3 * a.width, a.height))
-    for k, one in enumerate((a.convert("RGB"), b.convert("RGB").resize(a.size), moved)):
-        out.paste(one, (k * a.width, 0))
-    return out
 
 
 def scale(data: Path, n: int, sizes: tuple[int, ...] = (10_000, 100_000)) -> None:

@@ -86,6 +86,13 @@ COMMANDS = {
         Example: `nocere investigate original.dcm suspect.dcm --site site --out evidence`
         """,
     ),
+    "reuse": (
+        "nocere.cli.reuse:reuse",
+        """Find one photograph that is submitted under two patients or claims.
+
+        Example: `nocere reuse claims.csv --group claim --out found`
+        """,
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.

@@ -7,7 +7,6 @@ commitment under a salt of its own (design 0005).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
@@ -69,7 +68,7 @@ def salt_of(salt: bytes, name: str) -> bytes:
 
 def commitment(salt: bytes, name: str, value: str) -> str:
     """HMAC-SHA-256 of `value` under the salt of `name`, hexadecimal; without the salt it cannot be guessed."""
-    return hmac.new(salt_of(salt, name), value.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(salt_of(salt, name), value.encode(), "sha256").hex()
 
 
 def header(kind: str, agent: str, counter: int, prev: str, seen: tuple[int, str], clock: datetime) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def tier_hash(label: str, *parts: bytes) -> bytes:
 
 def tier_mac(key: bytes, label: str, *parts: bytes) -> str:
     """HMAC-SHA-256 under `key` of `encode(label, *parts)`, as hexadecimal."""
-    return hmac.new(key, encode(label, *parts), hashlib.sha256).hexdigest()
+    return hmac.digest(key, encode(label, *parts), "sha256").hex()
 
 
 def present(value: str | None) -> bytes:

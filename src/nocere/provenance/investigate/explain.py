@@ -172,12 +172,12 @@ class _Search:
             mapped, _ = apply_step(image, self.bits, step)
             if mapped.dtype != np.uint8:
                 continue
-            for codec in jpeg_steps(mapped, self.suspect):
-                if self.offer((*steps, step, codec)):
-                    return True
-                again = refined(image, self.bits, step, codec, self.suspect)
-                if self.offer((*steps, again, codec)):
-                    return True
+            codecs = jpeg_steps(mapped, self.suspect)
+            if any(self.offer((*steps, step, codec)) for codec in codecs):
+                return True
+            again = refined(image, self.bits, step, codecs[0], self.suspect)
+            if self.offer((*steps, again, codecs[0])):
+                return True
         return False
 
 

@@ -23,6 +23,7 @@ MAX_BYTES = 1_000_000
 MAX_SIGNATURES = 100
 ED25519 = b"\x01"
 _PREFIX = "— "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
 
 
@@ -211,7 +212,7 @@ def split_note(note: str | bytes) -> tuple[str, list[str]]:
         raise VerificationError("The note is not UTF-8.") from e
     if len(raw) > MAX_BYTES:
         raise VerificationError(f"The note is longer than {MAX_BYTES:,} bytes.")
-    if any(c < " " and c != "\n" for c in whole):
+    if _CONTROL.search(whole):
         raise VerificationError("The note holds a control character.")
     text, blank, signatures = whole.rpartition("\n\n")
     if not blank or not signatures.endswith("\n"):

@@ -90,12 +90,15 @@ class Index:
             )
         return self._search(features, np.ones(len(self), dtype=bool))
 
-    def duplicates(self) -> Iterator[Duplicate]:
-        """Every pair of images in different groups that show the same photograph, each pair once."""
+    def duplicates(self, since: int = 0) -> Iterator[Duplicate]:
+        """Every pair of images in different groups that show the same photograph, each pair once.
+
+        With `since`, only pairs whose later image is not among the first `since` that were added.
+        """
         number = {g: k for k, g in enumerate(dict.fromkeys(self._groups))}
         groups = np.array([number[g] for g in self._groups], dtype=np.int64)
         rows = np.arange(len(self))
-        for id, row in self._ids.items():
+        for id, row in list(self._ids.items())[since:]:
             for match in self._search(self._held[row], (groups != groups[row]) & (rows < row)):
                 yield Duplicate(id, self._groups[row], match)
 
