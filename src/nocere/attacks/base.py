@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from nocere.core.candidate import Proof
 from nocere.core.canonical import Json
 from nocere.core.case import Case
+from nocere.core.decision import Decision
+from nocere.core.goal import Goal, Literals
 from nocere.core.rng import RowRng
 from nocere.targets.base import Access
 from nocere.threats.base import PerturbationSet
@@ -73,7 +75,11 @@ Search: TypeAlias = Generator[Ask | Propose | Share, Answer, Sequence[Certificat
 
 @dataclass(slots=True)
 class Job:
-    """What an attack gets: copies of contents, rules, randomness, and how much may still be spent."""
+    """What an attack gets: copies of contents, rules, randomness, and how much may still be spent.
+
+    `decision`, `goal` and `literals` (a row a case) say what a success is; with `structure` that is all an exact
+    search needs.
+    """
 
     cases: tuple[Case[Any], ...]
     x0: Any
@@ -82,6 +88,9 @@ class Job:
     rng: RowRng
     fit: NDArray[np.bool_]
     left: Callable[[int], int]
+    decision: Decision
+    goal: Goal
+    literals: Literals
     structure: Any = None
 
 

@@ -169,6 +169,9 @@ class _Engine:
             rng=RowRng(self.cell.seed, tag, ids),
             fit=np.array([i.case.id in self.fit for i in items]),
             left=lambda r: self.meter.left(items[r].case.id, items[r].radius),
+            decision=self.cell.view.decision,
+            goal=self.cell.threat.goal,
+            literals=Literals.join([i.literals for i in items]),
             structure=getattr(self.cell.view, "structure", None) if "structure" in self.cell.threat.access else None,
         )
         for i in items:
