@@ -246,6 +246,13 @@ class Counts:
         r = torch.as_tensor(radius, dtype=x.dtype).view(-1, 1, 1)
         return x.clamp(x0 - r, x0 + r)
 
+    @property
+    def span(self) -> tuple[float, float]:
+        return -32768.0, 32767.0
+
+    def distance(self, x: Any, x0: Any) -> Any:
+        return (x - x0).abs().flatten(1).amax(1).double().numpy()
+
     def inside(self, x: Any, x0: Any, radius: Any) -> Any:
         return ((x - x0).abs().flatten(1).amax(1) <= torch.as_tensor(radius, dtype=x.dtype) + 1e-3).numpy()
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.attacks.losses import Loss
 from nocere.core.candidate import Proof
 from nocere.core.canonical import Json
 from nocere.core.case import Case
@@ -25,12 +26,18 @@ from nocere.threats.base import PerturbationSet
 
 @dataclass(slots=True)
 class Ask:
-    """Evaluate rows. `rows[i]` is the cohort position behind row i (repeats are draws or substitutions)."""
+    """Evaluate rows. `rows[i]` is the cohort position behind row i (repeats are draws or substitutions).
+
+    With `grad`, the answer carries the gradient of `loss` (see `losses`), towards one label a row (`towards`, -1 for
+    any) where that is given.
+    """
 
     x: Any
     rows: NDArray[np.intp] | None = None
     grad: bool = False
     proofs: Sequence[Proof] | None = None
+    loss: Loss = "margin"
+    towards: NDArray[np.intp] | None = None
 
 
 @dataclass(slots=True)
@@ -51,14 +58,16 @@ class Share:
 
 @dataclass(slots=True)
 class Answer:
-    """Goal margins (> 0: goal met), gradients of the margin, and which rows were evaluated at all.
+    """Goal margins (> 0: goal met), gradients of the loss, which rows were evaluated at all, and their losses.
 
-    Rows of decided or spent cases have margin 0, gradient 0 and `live` False, and are not charged.
+    Rows of decided or spent cases have margin, loss and gradient 0 and `live` False, and are not charged. Without
+    gradients the loss is the margin.
     """
 
     margin: NDArray[np.float64]
     grad: Any
     live: NDArray[np.bool_]
+    loss: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,9 @@ class Attack(Protocol):
     """A frozen dataclass of parameters with one generator.
 
     `needs`: access it cannot do without. `scope`: "case" attacks treat cohort positions alone, "group" attacks see all
-    cases at once (universal ones). `cohort`: largest cohort, or None. `minimal`: looks for the smallest cost itself.
+    cases at once (universal ones). `cohort`: largest cohort, or None. `minimal`: looks for the smallest cost itself:
+    under aim "closest" it runs once, at the largest radius, is not stopped by its first success, and its cheapest
+    ask that met the goal goes to the referee.
     """
 
     name: ClassVar[str]

@@ -9,55 +9,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nocere.attacks.base import Answer, Ask, Attack, Certificate, Job, Propose, Share
+from nocere.attacks.candidates import Candidates
+from nocere.attacks.cell import Cell, Cohort
 from nocere.attacks.certificates import accepted
 from nocere.attacks.evaluate import goal_gradients, goal_margins
 from nocere.attacks.item import Item, climb
+from nocere.attacks.losses import LOSSES
 from nocere.attacks.outcome import Outcome
 from nocere.core.arrays import concat, is_torch
 from nocere.core.arrays import rows as take_rows
 from nocere.core.budget import Meter
-from nocere.core.candidate import Candidate, Judge
+from nocere.core.candidate import Judge
 from nocere.core.case import CaseSet
 from nocere.core.errors import AttackFaultError, NocereError
 from nocere.core.goal import Literals
 from nocere.core.rng import RowRng, seed_of
-from nocere.core.units import Aim
-from nocere.targets.base import Target
-from nocere.threats.base import Projects, Shifts, Threat
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One piece of search: a cascade of attacks at ascending radii under one threat.
-
-    `lanes` is how many cases are in flight; it never changes a result, only speed and memory.
-    """
-
-    view: Target
-    threat: Threat
-    attacks: tuple[Attack, ...]
-    radii: tuple[float, ...]
-    aim: Aim
-    seed: int
-    lanes: int = 128
-
-
-@dataclass(slots=True, eq=False)
-class _Cohort:
-    items: list[Item]
-    attack: Attack
-    job: Job
-    search: Any
-    turn: Ask | Propose | Share | None = None
-    done: bool = False
-    claims: Sequence[Certificate] = field(default_factory=list)
+from nocere.threats.base import Projects
 
 
 def run(
@@ -84,6 +58,21 @@ def run(
     yield from _Engine(cell, cases, literals, judge, meter, fit).outcomes()
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """An ask on its way through an evaluation: the rows as shown, the cases behind them, and which were granted."""
+
+    cohort: Cohort
+    ask: Ask
+    x: Any
+    rows: NDArray[np.intp]
+    on: NDArray[np.intp]
+
+    @property
+    def evaluated(self) -> Any:
+        return self.x if self.on.size == len(self.rows) else take_rows(self.x, self.on)
+
+
 class _Engine:
     def __init__(
         self,
@@ -96,11 +85,14 @@ class _Engine:
     ) -> None:
         self.cell, self.cases, self.judge, self.meter, self.fit = cell, cases, judge, meter, fit
         self.literals = literals
-        self.usable = [a for a in cell.attacks if a.needs <= cell.threat.access]
+        self.candidates = Candidates(cell, judge, meter, fit)
+        usable = [a for a in cell.attacks if a.needs <= cell.threat.access]
+        # What looks for the smallest cost itself goes first: the others only have to close the gap below it.
+        self.usable = sorted(usable, key=lambda a: not cell.minimises(a))
         self.refused = [a.name for a in cell.attacks if not a.needs <= cell.threat.access]
         self.waiting: list[deque[Item]] = [deque() for _ in self.usable]
         self.unloaded = deque(literals)
-        self.running: list[_Cohort] = []
+        self.running: list[Cohort] = []
         self.out: deque[Outcome] = deque()
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -140,7 +132,9 @@ class _Engine:
     def _load(self, n: int) -> None:
         for _ in range(min(n, len(self.unloaded))):
             case_id = self.unloaded.popleft()
-            self.waiting[0].append(Item(self.cases.load(case_id), self.literals[case_id], self.cell.radii[0]))
+            level = len(self.cell.radii) - 1 if self.cell.minimises(self.usable[0]) else 0
+            item = Item(self.cases.load(case_id), self.literals[case_id], self.cell.radii[level], level)
+            self.waiting[0].append(item)
 
     @staticmethod
     def _same_shape(queue: deque[Item], n: int) -> list[Item]:
@@ -176,27 +170,27 @@ class _Engine:
         )
         for i in items:
             i.tried.append(attack.name)
-        cohort = _Cohort(items, attack, job, attack.search(job))
+        cohort = Cohort(items, attack, job, attack.search(job))
         self.running.append(cohort)
         self._advance(cohort, None)
 
     # --- one turn ----------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        asks = []
+        asks: list[tuple[Cohort, Ask, NDArray[np.intp]]] = []
         for cohort in list(self.running):
             try:
                 if isinstance(cohort.turn, Ask):
-                    asks.append((cohort, *self._validated(cohort, cohort.turn)))
+                    asks.append((cohort, cohort.turn, self._validated(cohort, cohort.turn)))
             except AttackFaultError as fault:
                 self._fault(cohort, fault)
-        answers: list[tuple[_Cohort, Answer]] = self._answer(asks)
+        answers: list[tuple[Cohort, Answer]] = self._answer(asks)
         for cohort in list(self.running):
             try:
                 if isinstance(cohort.turn, Propose):
-                    answers.append((cohort, self._proposed(cohort, cohort.turn)))
+                    answers.append((cohort, self.candidates.proposed(cohort, cohort.turn)))
                 elif isinstance(cohort.turn, Share):
-                    answers.append((cohort, self._shared(cohort, cohort.turn)))
+                    answers.append((cohort, self.candidates.shared(cohort, cohort.turn)))
                 elif not isinstance(cohort.turn, Ask) and not cohort.done:
                     raise AttackFaultError(f"yielded {type(cohort.turn).__name__}, not Ask, Propose or Share")
             except AttackFaultError as fault:
@@ -207,7 +201,7 @@ class _Engine:
         self.running = [c for c in self.running if not c.done]
         self._finish(finished)
 
-    def _advance(self, cohort: _Cohort, answer: Answer | None) -> None:
+    def _advance(self, cohort: Cohort, answer: Answer | None) -> None:
         try:
             if all(i.decided for i in cohort.items) and answer is not None and cohort.attack.scope == "case":
                 cohort.search.close()
@@ -224,7 +218,7 @@ class _Engine:
         except Exception as e:
             self._fault(cohort, e)
 
-    def _fault(self, cohort: _Cohort, e: Exception) -> None:
+    def _fault(self, cohort: Cohort, e: Exception) -> None:
         """An attack that fails on a cohort is run again case by case; alone, it costs that case only."""
         cohort.done, cohort.turn, cohort.claims = True, None, []
         cohort.search.close()
@@ -238,22 +232,10 @@ class _Engine:
         for i in cohort.items:
             i.faults.append(f"{cohort.attack.name} raised {type(e).__name__}: {e}")
 
-    @staticmethod
-    def _rows(cohort: _Cohort, turn: Ask | Propose) -> NDArray[np.intp]:
-        """The cohort position behind each row of a turn."""
-        n = len(cohort.items)
-        rows = np.arange(n) if turn.rows is None else np.asarray(turn.rows)
-        whole = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
-        if not whole or len(rows) == 0 or not hasattr(turn.x, "__len__") or len(turn.x) != len(rows):
-            raise AttackFaultError("gave rows that do not belong to its cohort")
-        if rows.min() < 0 or rows.max() >= n:
-            raise AttackFaultError("gave rows that do not belong to its cohort")
-        return rows
-
-    def _validated(self, cohort: _Cohort, ask: Ask) -> tuple[Any, NDArray[np.intp], bool]:
-        rows = self._rows(cohort, ask)
-        if ask.proofs is not None and len(ask.proofs) != len(rows):
-            raise AttackFaultError("gave another number of proofs than rows")
+    def _validated(self, cohort: Cohort, ask: Ask) -> NDArray[np.intp]:
+        rows = cohort.rows(ask)
+        if ask.loss not in LOSSES or (ask.towards is not None and len(ask.towards) != len(rows)):
+            raise AttackFaultError("asked for an unknown loss, or with another number of labels than rows")
         if ask.grad and "gradients" not in (self.cell.threat.access & self.cell.view.access):
             raise AttackFaultError("asked for gradients without that access")
         if cohort.attack.scope == "group" and not cohort.job.fit[rows].all():
@@ -263,12 +245,12 @@ class _Engine:
                 raise AttackFaultError("asked contents of another form than its cases")
             if not bool(ask.x.isfinite().all()):
                 raise AttackFaultError("asked NaN or infinite values")
-        return ask.x, rows, bool(ask.grad)
+        return rows
 
-    def _storable(self, cohort: _Cohort, x: Any, rows: NDArray[np.intp]) -> Any:
+    def _storable(self, cohort: Cohort, x: Any, rows: NDArray[np.intp]) -> Any:
         """What a file can hold: without gradient access nothing else is shown to a target."""
-        pset = self.cell.threat.pset
-        if isinstance(pset, Projects):
+        pset: Any = self.cell.threat.pset
+        if isinstance(pset, Projects) and not cohort.attack.minimal:
             outside = ~pset.inside(x.round(), cohort.job.x0[rows], cohort.job.radius[rows])
             if _keeps_length(pset):
                 outside[:] = True
@@ -277,59 +259,36 @@ class _Engine:
                 import torch
 
                 x[i] = torch.as_tensor(pset.realise(x[i], item.case, item.radius)).to(x.dtype)
-        return x.round()
+        # A minimal search starts far away: its asks may lie outside of the radius, never outside of what is stored.
+        return x.round().clamp(*pset.span) if isinstance(pset, Projects) else x.round()
 
-    def _answer(self, asks: list[tuple[_Cohort, Any, NDArray[np.intp], bool]]) -> list[tuple[_Cohort, Answer]]:
+    def _answer(self, asks: list[tuple[Cohort, Ask, NDArray[np.intp]]]) -> list[tuple[Cohort, Answer]]:
         out = []
-        buckets: dict[Any, list[tuple[_Cohort, Any, NDArray[np.intp], NDArray[np.bool_]]]] = {}
-        for cohort, x, rows, grad in asks:
+        buckets: dict[Any, list[_Asked]] = {}
+        for cohort, ask, rows in asks:
+            x = ask.x
             # Rounding to a length keeps a direction and moves far: there even gradients are taken at what a file can
             # hold (straight-through), while the attack goes on from its own values.
             if is_torch(x) and ("gradients" not in cohort.attack.needs or _keeps_length(self.cell.threat.pset)):
                 x = self._storable(cohort, x.clone(), rows)
-            live = self._charge(cohort, rows, grad)
+            on = np.flatnonzero(self._charge(cohort, rows, ask.grad))
             shape = tuple(x.shape[1:]) if is_torch(x) else None
-            buckets.setdefault((shape, grad), []).append((cohort, x, rows, live))
-        for (_, grad), bucket in buckets.items():
-            parts = [(c, x, r, np.flatnonzero(live)) for c, x, r, live in bucket]
-            used = [(c, x if on.size == len(r) else take_rows(x, on), r[on]) for c, x, r, on in parts if on.size]
-            if used:
-                xs = concat([x for _, x, _ in used])
-                items = [c.items[int(r)] for c, _, rows in used for r in rows]
-                margin, g = self._evaluate(xs, items, grad)
-                self._watch(used, xs, margin, g)
-            else:
-                margin, g = np.zeros(0), None
-            at = 0
-            for cohort, x, rows, on in parts:
-                part = slice(at, at + on.size)
-                at += on.size
-                out.append(
-                    (cohort, self._heard(cohort, x, rows, on, margin[part], None if g is None else g[part], grad))
-                )
+            buckets.setdefault((shape, ask.grad, ask.loss), []).append(_Asked(cohort, ask, x, rows, on))
+        for bucket in buckets.values():
+            used = [b for b in bucket if b.on.size]
+            fresh: list[Item] = []
+            margin, loss, g = self._evaluate(used) if used else (np.zeros(0), np.zeros(0), None)
+            ends = np.cumsum([b.on.size for b in bucket])
+            parts = [slice(int(end) - b.on.size, int(end)) for b, end in zip(bucket, ends, strict=True)]
+            for b, part in zip(bucket, parts, strict=True):
+                if b.on.size:
+                    fresh += self.candidates.watch(b.cohort, b.evaluated, b.rows[b.on], margin[part])
+            self.candidates.visit([i for i in dict.fromkeys(fresh) if i.visits < self.meter.budget.confirms])
+            for b, part in zip(bucket, parts, strict=True):
+                out.append((b.cohort, _heard(b, margin[part], loss[part], None if g is None else g[part])))
         return out
 
-    @staticmethod
-    def _heard(
-        cohort: _Cohort, x: Any, rows: NDArray[np.intp], on: NDArray[np.intp], margin: Any, g: Any, grad: bool
-    ) -> Answer:
-        """What an attack hears of its rows: zeros, and not live, where a case is decided or spent."""
-        full, live = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
-        full[on] = margin
-        live[on] = [not cohort.items[int(r)].decided for r in rows[on]]
-        full[~live] = 0.0
-        grads = None
-        if grad:
-            import torch
-
-            grads = g if on.size == len(rows) else torch.zeros_like(x)
-            if 0 < on.size < len(rows):
-                grads[torch.as_tensor(on)] = g
-            if not live.all():
-                grads[torch.as_tensor(~live)] = 0.0
-        return Answer(full, grads, live)
-
-    def _charge(self, cohort: _Cohort, rows: NDArray[np.intp], grad: bool) -> NDArray[np.bool_]:
+    def _charge(self, cohort: Cohort, rows: NDArray[np.intp], grad: bool) -> NDArray[np.bool_]:
         live = np.zeros(len(rows), dtype=bool)
         for r in np.unique(rows):
             item = cohort.items[int(r)]
@@ -344,128 +303,61 @@ class _Engine:
                 item.asked += n
         return live
 
-    def _evaluate(self, xs: Any, items: list[Item], grad: bool) -> tuple[NDArray[np.float64], Any]:
-        view, goal = self.cell.view, self.cell.threat.goal
+    def _evaluate(self, asked: Sequence[_Asked]) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """Margins, losses and gradients of the rows that were granted, one ask after the other."""
+        view, goal, ask = self.cell.view, self.cell.threat.goal, asked[0].ask
+        xs = concat([b.evaluated for b in asked])
+        items = [b.cohort.items[int(r)] for b in asked for r in b.rows[b.on]]
         lit = Literals.join([i.literals for i in items])
         behind = [i.case for i in items]
         seeds = None
         if view.stochastic:
             drawn = [seed_of(self.cell.seed, "search", i.case.id, i.radius, i.next_draw()) for i in items]
             seeds = np.array(drawn, dtype=np.uint64)
-        if grad:
-            margin, g = goal_gradients(view, xs, behind, lit, goal, seeds)  # type: ignore[arg-type]
+        if ask.grad:
+            towards = None
+            if any(b.ask.towards is not None for b in asked):
+                none = [np.full(len(b.rows), -1) if b.ask.towards is None else np.asarray(b.ask.towards) for b in asked]
+                towards = np.concatenate([t[b.on] for t, b in zip(none, asked, strict=True)])
+            margin, loss, g = goal_gradients(view, xs, behind, lit, goal, seeds, ask.loss, towards)  # type: ignore[arg-type]
             steepest = g.abs().flatten(1).amax(1).cpu().numpy()
-            for item, size in zip(items, steepest, strict=True):
+            for item, size in zip(items, steepest.tolist(), strict=True):
                 item.gradient = True
-                item.gradient_alive |= bool(size > 0)
+                item.gradient_alive |= size > 0
                 if not np.isfinite(size):
                     item.fail("the target's gradient is not finite")
         else:
             margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds)
-            g = None
-        for item, m in zip(items, margin, strict=True):
-            if not np.isfinite(m):
-                item.fail("the target returned a score that is not finite")
-        return np.where(np.isfinite(margin), margin, 0.0), g
-
-    # --- candidates --------------------------------------------------------------------------------------------
-
-    def _watch(
-        self, used: list[tuple[_Cohort, Any, NDArray[np.intp]]], xs: Any, margin: NDArray[np.float64], g: Any
-    ) -> None:
-        """Remember the best ask inside the set of every case, and send new successes to the referee."""
-        pset, at = self.cell.threat.pset, 0
-        fresh: list[Item] = []
-        for cohort, x, rows in used:
-            m = margin[at : at + len(rows)]
-            at += len(rows)
-            ask = cohort.turn
-            assert isinstance(ask, Ask)
-            inside = np.ones(len(rows), dtype=bool)
-            if isinstance(pset, Projects):
-                inside = pset.inside(x, cohort.job.x0[rows], cohort.job.radius[rows])
-            proofs = ask.proofs
-            asked_rows = np.arange(len(cohort.items)) if ask.rows is None else np.asarray(ask.rows)
-            # Rows that were not granted are gone from `rows`; find each one's place among the asked ones again.
-            place = _places(asked_rows, rows)
-            for k in np.flatnonzero(inside):
-                item = cohort.items[int(rows[k])]
-                if item.decided:
-                    continue
-                if self.cell.aim == "sample":
-                    item.drawn.append(float(m[k]))
-                if m[k] > 0:
-                    item.crossed = True
-                if (item.best is None or m[k] > item.best) and item.moved(x[k], pset):
-                    content = x[k].clone() if is_torch(x) else x[k]
-                    item.better(float(m[k]), content, None if proofs is None else proofs[place[k]])
-                    if m[k] > 0 and self.cell.aim in ("flip", "closest"):
-                        fresh.append(item)
-        unique = list(dict.fromkeys(fresh))
-        self._visit([i for i in unique if i.visits < self.meter.budget.confirms])
-
-    def _visit(self, items: Sequence[Item]) -> None:
-        """Judge the best ask of each item; a confirmed one is decided unless the aim wants the worst."""
-        if not items:
-            return
-        findings = self.judge.judge([i.candidate(self.cell.threat.pset) for i in items])
-        for item, finding in zip(items, findings, strict=True):
-            item.judged(finding)
-            if finding.ok and self.cell.aim in ("flip", "closest"):
-                item.decided = True
-
-    def _proposed(self, cohort: _Cohort, turn: Propose) -> Answer:
-        rows = self._rows(cohort, turn)
-        if turn.proofs is not None and len(turn.proofs) != len(rows):
-            raise AttackFaultError("gave another number of proofs than rows")
-        margin, live = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
-        for k, r in enumerate(rows):
-            item = cohort.items[int(r)]
-            if item.decided or item.visits >= self.meter.budget.confirms:
-                continue
-            proof = None if turn.proofs is None else turn.proofs[k]
-            content = turn.x[k]
-            stored = item.storable(content, self.cell.threat.pset) if is_torch(content) else content
-            finding = self.judge.judge([Candidate(item.case.id, stored, item.radius, proof)])[0]
-            item.judged(finding)
-            item.crossed |= finding.margin > 0
-            item.decided = finding.ok and self.cell.aim in ("flip", "closest")
-            margin[k], live[k] = finding.margin, not item.decided
-        return Answer(margin, None, live)
-
-    def _shared(self, cohort: _Cohort, turn: Share) -> Answer:
-        pset = self.cell.threat.pset
-        if not isinstance(pset, Shifts):
-            raise AttackFaultError(f"{cohort.attack.name} shares one change, which {pset.name} cannot apply.")
-        held_out = [i for i in cohort.items if i.case.id not in self.fit]
-        at: Any = pset
-        shifted = [at.at(i.radius).shift(i.case, turn.delta) for i in held_out]
-        findings = self.judge.judge(
-            [Candidate(i.case.id, x, i.radius, p) for i, (x, p) in zip(held_out, shifted, strict=True)]
-        )
-        for item, finding in zip(held_out, findings, strict=True):
-            item.judged(finding)
-            item.crossed |= finding.margin > 0
-        n = len(cohort.items)
-        return Answer(np.zeros(n), None, cohort.job.fit.copy())
+            loss, g = margin, None
+        finite = np.isfinite(margin)
+        for k in np.flatnonzero(~finite):
+            items[k].fail("the target returned a score that is not finite")
+        return np.where(finite, margin, 0.0), np.where(np.isfinite(loss), loss, 0.0), g
 
     # --- what happens after an attack ----------------------------------------------------------------------------
 
-    def _finish(self, cohorts: Sequence[_Cohort]) -> None:
+    def _finish(self, cohorts: Sequence[Cohort]) -> None:
         ended: list[Item] = []
         for cohort in cohorts:
             for claim in cohort.claims:
                 if 0 <= claim.row < len(cohort.items):
                     cohort.items[claim.row].claims.append(claim)
+            self.candidates.settle(cohort.items)
             for item in cohort.items:
-                stage = self.usable.index(cohort.attack)
-                if item.decided or item.failure or stage + 1 == len(self.usable):
+                stage = self._next_stage(item, self.usable.index(cohort.attack) + 1)
+                if item.decided or item.failure or stage is None:
                     ended.append(item)
                 else:
-                    self.waiting[stage + 1].append(item)
-        self._visit([i for i in ended if not i.decided and i.best is not None and not i.best_judged])
+                    self.waiting[stage].append(item)
+        self.candidates.visit([i for i in ended if not i.decided and i.best is not None and not i.best_judged])
         for item in ended:
             self._conclude(item)
+
+    def _next_stage(self, item: Item, first: int) -> int | None:
+        """The next attack for a case; one that looks for the smallest cost itself is not asked again for less."""
+        below = item.broken_at is not None
+        stages = range(first, len(self.usable))
+        return next((k for k in stages if not (below and self.cell.minimises(self.usable[k]))), None)
 
     def _conclude(self, item: Item) -> None:
         pset: Any = self.cell.threat.pset
@@ -474,27 +366,35 @@ class _Engine:
             at = pset.at(item.radius)
             certified = next((c for c in item.claims if accepted(item.case, at, self.judge, c)), None)
         outcome = item.outcome(self.cell.aim, self.meter, certified, self.refused)
-        resolution = getattr(pset, "resolution", 0.0) or self.cell.radii[0] / 8
-        told, following = climb(item, outcome, self.cell.radii, self.cell.aim, resolution)
+        told, following = climb(item, outcome, self.cell.radii, self.cell.aim, self.cell.resolution)
+        stage = None if following is None else self._next_stage(following, 0)
+        if following is not None and stage is not None:
+            self.waiting[stage].append(following)
+        elif following is not None and following.broken_at is not None:
+            told = [*told, following.broken_at]
         if item.case.id not in self.fit:
             self.out.extend(told)
-        if following is not None:
-            self.waiting[0].append(following)
 
 
 def _keeps_length(pset: Any) -> bool:
     return bool(getattr(pset, "keeps_length", False))
 
 
-def _places(asked: NDArray[np.intp], granted: NDArray[np.intp]) -> list[int]:
-    """Position of every granted row among the asked ones: the n-th granted row of a case is its n-th asked one."""
-    seen: dict[int, int] = {}
-    where: dict[int, list[int]] = {}
-    for k, r in enumerate(asked):
-        where.setdefault(int(r), []).append(k)
-    places = []
-    for r in granted:
-        n = seen.get(int(r), 0)
-        places.append(where[int(r)][n])
-        seen[int(r)] = n + 1
-    return places
+def _heard(b: _Asked, margin: NDArray[np.float64], loss: NDArray[np.float64], g: Any) -> Answer:
+    """What an attack hears of its rows: zeros, and not live, where a case is decided or spent."""
+    n, on = len(b.rows), b.on
+    live = np.zeros(n, dtype=bool)
+    live[on] = [not b.cohort.items[int(r)].decided for r in b.rows[on]]
+    full, losses = np.zeros(n), np.zeros(n)
+    full[on], losses[on] = margin, loss
+    full[~live] = losses[~live] = 0.0
+    grads = None
+    if b.ask.grad:
+        import torch
+
+        grads = g if on.size == n else torch.zeros_like(b.x)
+        if 0 < on.size < n:
+            grads[torch.as_tensor(on)] = g
+        if not live.all():
+            grads[torch.as_tensor(~live)] = 0.0
+    return Answer(full, grads, live, losses)

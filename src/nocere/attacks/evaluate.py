@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.attacks.losses import Loss, loss_rows
 from nocere.core.arrays import concat, is_torch
 from nocere.core.batch import Batch
 from nocere.core.case import Case
@@ -69,18 +70,27 @@ def goal_gradients(
     lit: Literals,
     goal: Goal,
     seeds: NDArray[np.uint64] | None = None,
-) -> tuple[NDArray[np.float64], Any]:
-    """Goal margins [n] and their gradients with respect to the rows."""
+    loss: Loss = "margin",
+    towards: NDArray[np.intp] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+    """Goal margins [n], losses [n], and the gradients of the losses with respect to the rows."""
     import torch
 
-    goals, grads = [], []
+    goals, losses, grads = [], [], []
     for s in tiles(len(cases), TILE):
         k = s.stop - s.start
         scores, pullback = view.vjp(_batch(view, x[s], cases[s], None if seeds is None else seeds[s], TILE))
         z = scores.detach().requires_grad_(True)
         with torch.enable_grad():
-            m = goal.margin(lit.take(s), view.decision.margins(z[:k]))
-            (weight,) = torch.autograd.grad(m.sum(), z)
+            decided = view.decision.margins(z[:k])
+            part = lit.take(s)
+            m = goal.margin(part, decided)
+            plain = loss == "margin" and towards is None
+            up = m if plain else loss_rows(
+                loss, view.decision, z[:k], decided, part, goal, None if towards is None else towards[s]
+            )  # fmt: skip
+            (weight,) = torch.autograd.grad(up.sum(), z)
         goals.append(m.detach().cpu().numpy().astype(np.float64))
+        losses.append(up.detach().cpu().numpy().astype(np.float64))
         grads.append(pullback(weight)[:k])
-    return np.concatenate(goals), concat(grads)
+    return np.concatenate(goals), np.concatenate(losses), concat(grads)

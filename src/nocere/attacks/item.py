@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from nocere.core.units import Aim
 from nocere.threats.base import PerturbationSet, Projects
 
 UNCHANGED = "unchanged"
+KEPT = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +31,8 @@ class Item:
     held_at: float = 0.0
     broken_at: Outcome | None = None
 
+    # Cheapest asks that met the goal, for attacks that minimise: cost, content, proof.
+    nearest: list[tuple[float, Any, Proof]] = field(default_factory=list)
     best: float | None = None
     best_x: Any = None
     best_proof: Proof = None
@@ -93,6 +96,19 @@ class Item:
         """Remember the best ask so far."""
         self.best, self.best_x, self.best_proof, self.best_judged = margin, x, proof, False
 
+    def nearer(self, cost: float) -> bool:
+        """Whether an ask at this cost is worth remembering."""
+        return not self.nearest or cost < self.nearest[0][0]
+
+    def near(self, cost: float, x: Any, proof: Proof) -> None:
+        """Remember a cheaper ask that met the goal, and the few before it, should the referee not confirm it."""
+        self.nearest = [(cost, x, proof), *self.nearest[: KEPT - 1]]
+
+    def take_nearest(self) -> None:
+        """Make the cheapest one the best ask."""
+        _, x, proof = self.nearest.pop(0)
+        self.better(float("inf"), x, proof)
+
     def storable(self, x: Any, pset: PerturbationSet) -> Any:
         """A tensor row as stored integers, inside of the set where it can be projected."""
         if isinstance(pset, Projects):
@@ -119,7 +135,7 @@ class Item:
         drawn = np.array(self.drawn)
         trace = Trace(
             asked=self.asked,
-            best=self.best,
+            best=self.best if self.best is None or np.isfinite(self.best) else None,
             crossed=self.crossed,
             visits=self.visits,
             draws=len(drawn),
@@ -178,6 +194,7 @@ def climb(item: Item, outcome: Outcome, radii: tuple[float, ...], aim: Aim, reso
     if outcome.kind == "not_applicable" or item.failure:
         return [outcome, *([item.broken_at] if item.broken_at else [])], None
     if aim == "closest":
+        outcome = _tightened(item, outcome, resolution)
         if item.broken_at is not None and outcome.kind not in ("broken", "held", "certified"):
             # What lies below is not known: the smallest radius that broke stands, and the error is told.
             return [outcome, item.broken_at], None
@@ -194,3 +211,14 @@ def climb(item: Item, outcome: Outcome, radii: tuple[float, ...], aim: Aim, reso
         return [outcome], None
     level = item.level + 1
     return [outcome], Item(item.case, item.literals, radii[level], level, item.radius)
+
+
+def _tightened(item: Item, outcome: Outcome, resolution: float) -> Outcome:
+    """A break of a norm ball at the smallest radius that holds what was found."""
+    finding = outcome.finding
+    if outcome.kind != "broken" or finding is None or finding.cost is None or not isinstance(item.case.x, np.ndarray):
+        return outcome
+    if finding.proof is not None:
+        return outcome
+    needed = resolution * float(np.ceil(finding.cost.value / resolution - 1e-9))
+    return replace(outcome, radius=min(outcome.radius, max(needed, resolution)))

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nocere.attacks.engine import Cell, run
+from nocere.attacks.cell import Cell
+from nocere.attacks.engine import run
 from nocere.attacks.outcome import Outcome
 from nocere.audit.guard import Guard
 from nocere.audit.referee import Clean, Referee

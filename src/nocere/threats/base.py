@@ -49,6 +49,15 @@ class PerturbationSet(Protocol):
 class Projects(Protocol):
     """Search tool for arrays: rows are float tensors in stored units, radius [n] one number a row."""
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Smallest and largest value that can be stored."""
+        ...
+
+    def distance(self, x: Any, x0: Any) -> NDArray[np.float64]:
+        """Cost of each row [n], in the set's unit."""
+        ...
+
     def project(self, x: Any, x0: Any, radius: Any) -> Any:
         """The nearest rows inside."""
         ...

@@ -11,16 +11,28 @@ from numpy.typing import NDArray
 
 from nocere.core.candidate import Cost, Proof, Violation
 from nocere.core.case import Case
+from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.core.units import Kind, Unit
 
-MAX = 255.0
+
+def top(bits: int) -> float:
+    """Largest stored value of `bits` bits.
+
+    Raises:
+        UsageError: not 1 to 16 bits.
+    """
+    if not 1 <= bits <= 16:
+        raise UsageError(f"Stored values have 1 to 16 bits; got {bits}.")
+    return float((1 << bits) - 1)
 
 
-def _difference(case: Case[Any], x: Any) -> NDArray[np.int64] | Violation:
+def _difference(case: Case[Any], x: Any, bits: int) -> NDArray[np.int64] | Violation:
     """Stored difference, or why `x` is no image of this case's form."""
     if not isinstance(x, np.ndarray) or x.dtype != case.x.dtype or x.shape != case.x.shape:
         return Violation(f"stored values must be {case.x.dtype} {case.x.shape}")
+    if int(x.max()) > top(bits):
+        return Violation(f"the value {int(x.max())} does not fit into {bits} bits")
     return np.asarray(x.astype(np.int64) - case.x.astype(np.int64))
 
 
@@ -42,9 +54,10 @@ def _rows(v: Any, x: Any) -> Any:
 @register("threat", "image.linf", source="Goodfellow et al. 2015; Madry et al. 2018", kind="tampering")
 @dataclass(frozen=True, slots=True)
 class Linf:
-    """Every stored value changed by at most `radius` whole grey levels."""
+    """Every stored value of `bits` bits changed by at most `radius` whole grey levels."""
 
     radius: float = 2.0
+    bits: int = 8
     name: ClassVar[str] = "image.linf"
     unit: ClassVar[Unit] = Unit.GREY_LEVELS
     kind: ClassVar[Kind] = Kind.TAMPERING
@@ -54,10 +67,14 @@ class Linf:
         return replace(self, radius=radius)
 
     def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius}
+        return {"name": self.name, "radius": self.radius, "bits": self.bits}
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = _difference(case, x)
+        d = _difference(case, x, self.bits)
         if isinstance(d, Violation):
             return d
         worst = int(np.abs(d).max())
@@ -68,11 +85,14 @@ class Linf:
 
     def project(self, x: Any, x0: Any, radius: Any) -> Any:
         r = _rows(radius, x)
-        return x.clamp(x0 - r, x0 + r).clamp(0.0, MAX)
+        return x.clamp(x0 - r, x0 + r).clamp(*self.span)
+
+    def distance(self, x: Any, x0: Any) -> NDArray[np.float64]:
+        return np.asarray((x - x0).abs().flatten(1).amax(1).cpu().numpy(), dtype=np.float64)
 
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
         ok = ((x - x0).abs().flatten(1).amax(1) <= _rows(radius, x).flatten() + 1e-3) & (
-            (x >= -1e-3) & (x <= MAX + 1e-3)
+            (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
         ).flatten(1).all(1)
         return np.asarray(ok.cpu().numpy())
 
@@ -80,7 +100,7 @@ class Linf:
         r = int(radius)
         x0 = case.x.astype(np.int64)
         values = np.rint(x.detach().cpu().numpy()).astype(np.int64)
-        return np.asarray(np.clip(np.clip(values, x0 - r, x0 + r), 0, int(MAX)).astype(case.x.dtype))
+        return np.asarray(np.clip(np.clip(values, x0 - r, x0 + r), 0, int(top(self.bits))).astype(case.x.dtype))
 
     def ascend(self, g: Any) -> Any:
         return g.sign()
@@ -95,9 +115,10 @@ class Linf:
 @register("threat", "image.l2", source="Carlini & Wagner 2017", kind="tampering")
 @dataclass(frozen=True, slots=True)
 class L2:
-    """The Euclidean length of the change over all stored values is at most `radius` grey levels."""
+    """The Euclidean length of the change over all stored values of `bits` bits is at most `radius` grey levels."""
 
     radius: float = 100.0
+    bits: int = 8
     name: ClassVar[str] = "image.l2"
     unit: ClassVar[Unit] = Unit.L2_GREY_LEVELS
     kind: ClassVar[Kind] = Kind.TAMPERING
@@ -108,10 +129,14 @@ class L2:
         return replace(self, radius=radius)
 
     def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius}
+        return {"name": self.name, "radius": self.radius, "bits": self.bits}
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = _difference(case, x)
+        d = _difference(case, x, self.bits)
         if isinstance(d, Violation):
             return d
         # Whole numbers: the squared length is exact, so the comparison needs no tolerance.
@@ -124,22 +149,25 @@ class L2:
         return pixel_cost(case, x, self.unit)
 
     def project(self, x: Any, x0: Any, radius: Any) -> Any:
-        d = x.clamp(0.0, MAX) - x0
+        d = x.clamp(*self.span) - x0
         length = d.flatten(1).norm(dim=1).clamp_min(1e-12)
         return x0 + d * _rows((_rows(radius, x).flatten() / length).clamp(max=1.0), x)
 
+    def distance(self, x: Any, x0: Any) -> NDArray[np.float64]:
+        return np.asarray((x - x0).flatten(1).double().norm(dim=1).cpu().numpy())
+
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
         r = _rows(radius, x).flatten()
-        ok = ((x - x0).flatten(1).norm(dim=1) <= r * (1 + 1e-4) + 1e-3) & ((x >= -1e-3) & (x <= MAX + 1e-3)).flatten(
-            1
-        ).all(1)
+        ok = ((x - x0).flatten(1).norm(dim=1) <= r * (1 + 1e-4) + 1e-3) & (
+            (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
+        ).flatten(1).all(1)
         return np.asarray(ok.cpu().numpy())
 
     def realise(self, x: Any, case: Case[Any], radius: float) -> NDArray[Any]:
         # Plain rounding would erase changes of less than half a level, which is what an L2 ball mostly holds. The
         # direction is kept instead: it is scaled until its rounded form has the length that was asked for.
         x0 = case.x.astype(np.int64)
-        given = np.clip(x.detach().cpu().numpy(), 0, MAX)
+        given = np.clip(x.detach().cpu().numpy(), 0, top(self.bits))
         want = given.astype(np.float64) - x0
         if (given == np.rint(given)).all() and (want**2).sum() <= radius**2:
             return np.asarray(given.astype(case.x.dtype))
@@ -149,7 +177,7 @@ class L2:
             return np.array(case.x)
 
         def rounded(scale: float) -> NDArray[np.int64]:
-            return np.asarray(np.clip(np.rint(x0 + scale * want), 0, MAX).astype(np.int64) - x0)
+            return np.asarray(np.clip(np.rint(x0 + scale * want), 0, top(self.bits)).astype(np.int64) - x0)
 
         low, high = 0.0, 2.0 * max(1.0, 0.5 / float(np.abs(want).max()))
         while int((rounded(high) ** 2).sum()) <= length**2 and high < 1e6:
