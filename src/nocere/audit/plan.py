@@ -70,6 +70,7 @@ class CellPlan(_Strict):
     confirms: int = Field(default=8, ge=1)
     campaign: int | None = Field(default=None, ge=1)
     limit: int = Field(default=0, ge=0)
+    search: Literal["twin", "bf16", "shipped"] = "twin"
     gains: str = ""
     harmed: str = ""
 
@@ -211,7 +212,9 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
             )
     aim: Aim = c.aim
     budget = Budget(c.looks, c.confirms, c.campaign)
-    return CellSpec(c.name, Threat(pset, goal, access, budget, c.gains, c.harmed), attacks, c.radii, aim, ids)
+    return CellSpec(
+        c.name, Threat(pset, goal, access, budget, c.gains, c.harmed), attacks, c.radii, aim, ids, search=c.search
+    )
 
 
 def _attack(a: str | dict[str, Any], where: str) -> Attack:

@@ -65,7 +65,7 @@ def run_shard(
     meter = Meter(cell.threat.budget)
     court = referee.court(cell.threat.pset, cell.threat.goal, literals, meter)
     engine_cell = Cell(
-        view=view or guard.target,
+        view=view or _searched(spec, cell, guard.target),
         threat=cell.threat,
         attacks=cell.attacks,
         radii=cell.radii,
@@ -92,6 +92,17 @@ def run_shard(
         if o.finding is not None and o.finding.files is not None
     }
     return ShardResult(tuple(o.without_files() for o in outcomes), evidence)
+
+
+def _searched(spec: Spec, cell: CellSpec, target: Target) -> Target:
+    """What stands in for the target while searching."""
+    if cell.search == "shipped" or not any("gradients" in a.needs or "scores" in a.needs for a in cell.attacks):
+        return target
+    if "gradients" not in target.access:
+        return target
+    from nocere.targets.twin import search_twin
+
+    return search_twin(target, spec.cases.load(spec.cases.refs[0].id), bf16=cell.search == "bf16")
 
 
 def _scored_only(outcome: Outcome) -> Outcome:

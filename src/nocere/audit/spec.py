@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from nocere.attacks.base import Attack, attack_json
 from nocere.audit.criteria import Criterion
@@ -21,14 +21,16 @@ from nocere.targets.base import Target
 from nocere.threats.base import Threat
 
 SHARD = 64
+Search: TypeAlias = Literal["twin", "bf16", "shipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class CellSpec:
     """One cell: a cascade of attacks under one threat, over some cases.
 
-    `view` names an artefact of an earlier round that is searched instead of the target itself (transfer); success is
-    always judged on the target. `fit` are the cases that universal attacks may look at.
+    `view` names an artefact of an earlier round that is searched instead of the target itself (transfer); `search` says
+    whether the target is searched by its faster twin (see `targets.twin`), by one in bfloat16, or as shipped.
+    Success is always judged on the shipped target. `fit` are the cases that universal attacks may look at.
     """
 
     name: str
@@ -40,6 +42,7 @@ class CellSpec:
     fit: frozenset[str] = frozenset()
     view: str = ""
     round: int = 0
+    search: Search = "twin"
 
     def __post_init__(self) -> None:
         where = f"Cell {self.name!r}"
@@ -101,6 +104,7 @@ class CellSpec:
             "fit": sorted(self.fit),
             "view": self.view,
             "round": self.round,
+            "search": self.search,
         }
 
 

@@ -74,6 +74,11 @@ class TorchTarget:
         }
         self.fingerprint = digest({"about": about, "weights": self._weights()})
 
+    @property
+    def module(self) -> torch.nn.Module:
+        """The frozen module, for views that copy it."""
+        return self._module
+
     def _weights(self) -> str:
         h = hashlib.sha256()
         for key, value in sorted(self._module.state_dict().items()):
