@@ -11,6 +11,8 @@ class Unit(StrEnum):
 
     GREY_LEVELS = "grey_levels"
     L2_GREY_LEVELS = "l2_grey_levels"
+    L1_GREY_LEVELS = "l1_grey_levels"
+    CHANGED_PIXELS = "changed_pixels"
     DEGREES = "degrees"
     PERCENT = "percent"
     PIXELS = "pixels"

@@ -62,6 +62,8 @@ TITLES = {
 UNITS: dict[str, tuple[str, str]] = {
     "grey_levels": ("grey level", "grey levels"),
     "l2_grey_levels": ("grey level in L2", "grey levels in L2"),
+    "l1_grey_levels": ("grey level in L1", "grey levels in L1"),
+    "changed_pixels": ("changed pixel", "changed pixels"),
     "degrees": ("degree", "degrees"),
     "percent": ("percent", "percent"),
     "pixels": ("pixel", "pixels"),

@@ -27,7 +27,7 @@ def top(bits: int) -> float:
     return float((1 << bits) - 1)
 
 
-def _difference(case: Case[Any], x: Any, bits: int) -> NDArray[np.int64] | Violation:
+def difference(case: Case[Any], x: Any, bits: int) -> NDArray[np.int64] | Violation:
     """Stored difference, or why `x` is no image of this case's form."""
     if not isinstance(x, np.ndarray) or x.dtype != case.x.dtype or x.shape != case.x.shape:
         return Violation(f"stored values must be {case.x.dtype} {case.x.shape}")
@@ -44,7 +44,7 @@ def pixel_cost(case: Case[Any], x: NDArray[Any], unit: Unit) -> Cost:
     return Cost(value, str(unit), {"linf": linf, "l2": l2, "changed": float((d != 0).mean())})
 
 
-def _rows(v: Any, x: Any) -> Any:
+def per_row(v: Any, x: Any) -> Any:
     """One number a row, shaped to broadcast against x."""
     import torch
 
@@ -74,7 +74,7 @@ class Linf:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = _difference(case, x, self.bits)
+        d = difference(case, x, self.bits)
         if isinstance(d, Violation):
             return d
         worst = int(np.abs(d).max())
@@ -84,14 +84,14 @@ class Linf:
         return pixel_cost(case, x, self.unit)
 
     def project(self, x: Any, x0: Any, radius: Any) -> Any:
-        r = _rows(radius, x)
+        r = per_row(radius, x)
         return x.clamp(x0 - r, x0 + r).clamp(*self.span)
 
     def distance(self, x: Any, x0: Any) -> NDArray[np.float64]:
         return np.asarray((x - x0).abs().flatten(1).amax(1).cpu().numpy(), dtype=np.float64)
 
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
-        ok = ((x - x0).abs().flatten(1).amax(1) <= _rows(radius, x).flatten() + 1e-3) & (
+        ok = ((x - x0).abs().flatten(1).amax(1) <= per_row(radius, x).flatten() + 1e-3) & (
             (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
         ).flatten(1).all(1)
         return np.asarray(ok.cpu().numpy())
@@ -106,7 +106,7 @@ class Linf:
         return g.sign()
 
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
-        return self.project(x0 + draws * _rows(radius, x0), x0, radius)
+        return self.project(x0 + draws * per_row(radius, x0), x0, radius)
 
     def shift(self, case: Case[Any], delta: Any) -> tuple[Any, Proof]:
         return self.realise(_as_tensor(case.x) + _as_tensor(delta), case, self.radius), None
@@ -136,7 +136,7 @@ class L2:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = _difference(case, x, self.bits)
+        d = difference(case, x, self.bits)
         if isinstance(d, Violation):
             return d
         # Whole numbers: the squared length is exact, so the comparison needs no tolerance.
@@ -151,13 +151,13 @@ class L2:
     def project(self, x: Any, x0: Any, radius: Any) -> Any:
         d = x.clamp(*self.span) - x0
         length = d.flatten(1).norm(dim=1).clamp_min(1e-12)
-        return x0 + d * _rows((_rows(radius, x).flatten() / length).clamp(max=1.0), x)
+        return x0 + d * per_row((per_row(radius, x).flatten() / length).clamp(max=1.0), x)
 
     def distance(self, x: Any, x0: Any) -> NDArray[np.float64]:
         return np.asarray((x - x0).flatten(1).double().norm(dim=1).cpu().numpy())
 
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
-        r = _rows(radius, x).flatten()
+        r = per_row(radius, x).flatten()
         ok = ((x - x0).flatten(1).norm(dim=1) <= r * (1 + 1e-4) + 1e-3) & (
             (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
         ).flatten(1).all(1)
@@ -195,11 +195,11 @@ class L2:
         return np.asarray((x0 + d.reshape(x0.shape)).astype(case.x.dtype))
 
     def ascend(self, g: Any) -> Any:
-        return g / _rows(g.flatten(1).norm(dim=1).clamp_min(1e-30), g)
+        return g / per_row(g.flatten(1).norm(dim=1).clamp_min(1e-30), g)
 
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
-        d = draws / _rows(draws.flatten(1).norm(dim=1).clamp_min(1e-12), draws)
-        return self.project(x0 + d * _rows(radius, x0), x0, radius)
+        d = draws / per_row(draws.flatten(1).norm(dim=1).clamp_min(1e-12), draws)
+        return self.project(x0 + d * per_row(radius, x0), x0, radius)
 
     def shift(self, case: Case[Any], delta: Any) -> tuple[Any, Proof]:
         x0 = _as_tensor(case.x)[None]
