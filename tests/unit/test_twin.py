@@ -81,6 +81,7 @@ def _shift(m: torch.nn.Module) -> None:
     m.eval()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_targets_that_draw_or_were_compiled_are_searched_as_shipped() -> None:
     drawing = TorchTarget(Block(), DECISION, stochastic=True)
     assert search_twin(drawing, CASE) is drawing

@@ -9,6 +9,7 @@ the first case is not used at all.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -66,7 +67,9 @@ def _folded(module: torch.nn.Module) -> torch.nn.Module:
     """A copy with batch norm folded into convolutions, where the module can be traced; else a plain copy."""
     made = copy.deepcopy(module)
     try:
-        traced = torch.fx.symbolic_trace(made)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = torch.fx.symbolic_trace(made)
     except Exception:  # control flow that depends on values, parts that cannot be traced: many kinds of error
         return made
     parts = dict(traced.named_modules())
@@ -80,6 +83,7 @@ def _folded(module: torch.nn.Module) -> torch.nn.Module:
             traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
             node.replace_all_uses_with(before)
             traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
     traced.recompile()
     for p in traced.parameters():
         p.requires_grad_(False)
