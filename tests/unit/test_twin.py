@@ -30,7 +30,7 @@ class Block(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.norm(self.conv(x / 255.0 - 0.5)))
-        if self.branch and float(x.sum()) < 0:  # a tracer cannot follow this
+        if self.branch and bool(x.sum() < 0):  # a tracer cannot follow this
             x = -x
         return self.head(x.flatten(1))
 
