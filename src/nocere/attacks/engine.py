@@ -249,17 +249,24 @@ class _Engine:
 
     def _storable(self, cohort: Cohort, x: Any, rows: NDArray[np.intp]) -> Any:
         """What a file can hold: without gradient access nothing else is shown to a target."""
+        import torch
+
         pset: Any = self.cell.threat.pset
-        if isinstance(pset, Projects) and not cohort.attack.minimal:
+        if isinstance(pset, Projects) and cohort.attack.minimal:
+            # A minimal search starts far away: its asks may lie outside of the radius. Along gradients a length is kept
+            # that plain rounding would erase.
+            if "gradients" in cohort.attack.needs and _keeps_length(pset):
+                far = pset.distance(x, cohort.job.x0[rows])
+                for i in range(len(rows)):
+                    case = cohort.items[int(rows[i])].case
+                    x[i] = torch.as_tensor(pset.realise(x[i], case, float(far[i]) * (1 + 1e-9))).to(x.dtype)
+        elif isinstance(pset, Projects):
             outside = ~pset.inside(x.round(), cohort.job.x0[rows], cohort.job.radius[rows])
             if _keeps_length(pset):
                 outside[:] = True
-            for i in np.flatnonzero(outside):
-                item = cohort.items[int(rows[i])]
-                import torch
-
-                x[i] = torch.as_tensor(pset.realise(x[i], item.case, item.radius)).to(x.dtype)
-        # A minimal search starts far away: its asks may lie outside of the radius, never outside of what is stored.
+            for k in np.flatnonzero(outside):
+                item = cohort.items[int(rows[k])]
+                x[k] = torch.as_tensor(pset.realise(x[k], item.case, item.radius)).to(x.dtype)
         return x.round().clamp(*pset.span) if isinstance(pset, Projects) else x.round()
 
     def _answer(self, asks: list[tuple[Cohort, Ask, NDArray[np.intp]]]) -> list[tuple[Cohort, Answer]]:
@@ -267,9 +274,11 @@ class _Engine:
         buckets: dict[Any, list[_Asked]] = {}
         for cohort, ask, rows in asks:
             x = ask.x
-            # Rounding to a length keeps a direction and moves far: there even gradients are taken at what a file can
-            # hold (straight-through), while the attack goes on from its own values.
-            if is_torch(x) and ("gradients" not in cohort.attack.needs or _keeps_length(self.cell.threat.pset)):
+            # Rounding to a length moves far, and a smallest change is one on the lattice: there even
+            # gradients are taken at what a file can hold (straight-through), while the attack goes on from its own
+            # values.
+            free = "gradients" in cohort.attack.needs and not cohort.attack.minimal
+            if is_torch(x) and (not free or _keeps_length(self.cell.threat.pset)):
                 x = self._storable(cohort, x.clone(), rows)
             on = np.flatnonzero(self._charge(cohort, rows, ask.grad))
             shape = tuple(x.shape[1:]) if is_torch(x) else None
