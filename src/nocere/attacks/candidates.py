@@ -57,8 +57,8 @@ class Candidates:
                 item.crossed = True
             proof = None if ask.proofs is None else ask.proofs[place[k]]
             if costs is not None and m > 0:
-                if item.nearer(float(costs[k])) and item.moved(x[k], pset):
-                    item.near(float(costs[k]), x[k].clone(), proof)
+                if item.nearer(float(costs[k]), m) and item.moved(x[k], pset):
+                    item.near(float(costs[k]), m, x[k].clone(), proof)
             elif (item.best is None or m > item.best) and item.moved(x[k], pset):
                 item.better(m, x[k].clone() if is_torch(x) else x[k], proof)
                 if m > 0 and self.stops and not minimises:
@@ -66,7 +66,11 @@ class Candidates:
         return list(dict.fromkeys(fresh))
 
     def visit(self, items: Sequence[Item]) -> None:
-        """Judge the best ask of each item; a confirmed one is decided unless the aim wants the worst."""
+        """Judge the best ask of each item; a confirmed one is decided unless the aim wants the worst.
+
+        Fit cases are looked at, never judged: they stay to be fitted on.
+        """
+        items = [i for i in items if i.case.id not in self.fit]
         if not items:
             return
         findings = self.judge.judge([i.candidate(self.cell.threat.pset) for i in items])
@@ -111,7 +115,7 @@ class Candidates:
         pset = self.cell.threat.pset
         if not isinstance(pset, Shifts):
             raise AttackFaultError(f"{cohort.attack.name} shares one change, which {pset.name} cannot apply.")
-        held_out = [i for i in cohort.items if i.case.id not in self.fit]
+        held_out = [i for i in cohort.items if i.case.id not in self.fit and not i.decided]
         at: Any = pset
         shifted = [at.at(i.radius).shift(i.case, turn.delta) for i in held_out]
         findings = self.judge.judge(
@@ -120,6 +124,7 @@ class Candidates:
         for item, finding in zip(held_out, findings, strict=True):
             item.judged(finding)
             item.crossed |= finding.margin > 0
+            item.decided = finding.ok and self.stops
         nothing = np.zeros(len(cohort.items))
         return Answer(nothing, None, cohort.job.fit.copy(), nothing)
 

@@ -31,8 +31,8 @@ class Item:
     held_at: float = 0.0
     broken_at: Outcome | None = None
 
-    # Cheapest asks that met the goal, for attacks that minimise: cost, content, proof.
-    nearest: list[tuple[float, Any, Proof]] = field(default_factory=list)
+    # Asks that met the goal, for attacks that minimise: cost, margin, content, proof. Dearer ones have more margin.
+    nearest: list[tuple[float, float, Any, Proof]] = field(default_factory=list)
     best: float | None = None
     best_x: Any = None
     best_proof: Proof = None
@@ -96,18 +96,21 @@ class Item:
         """Remember the best ask so far."""
         self.best, self.best_x, self.best_proof, self.best_judged = margin, x, proof, False
 
-    def nearer(self, cost: float) -> bool:
-        """Whether an ask at this cost is worth remembering."""
-        return not self.nearest or cost < self.nearest[0][0]
+    def nearer(self, cost: float, margin: float) -> bool:
+        """Whether no remembered ask is as cheap with as much margin."""
+        return not any(c <= cost and m >= margin for c, m, _, _ in self.nearest)
 
-    def near(self, cost: float, x: Any, proof: Proof) -> None:
-        """Remember a cheaper ask that met the goal, and the few before it, should the referee not confirm it."""
-        self.nearest = [(cost, x, proof), *self.nearest[: KEPT - 1]]
+    def near(self, cost: float, margin: float, x: Any, proof: Proof) -> None:
+        """Remember an ask that met the goal; the dearer ones are for when the referee does not confirm the cheapest."""
+        kept = [n for n in self.nearest if n[0] < cost or n[1] > margin]
+        self.nearest = sorted([*kept, (cost, margin, x, proof)], key=lambda n: n[0])
+        if len(self.nearest) > KEPT:
+            del self.nearest[-2]  # the one with most margin stays
 
     def take_nearest(self) -> None:
         """Make the cheapest one the best ask."""
-        _, x, proof = self.nearest.pop(0)
-        self.better(float("inf"), x, proof)
+        _, margin, x, proof = self.nearest.pop(0)
+        self.better(margin, x, proof)
 
     def storable(self, x: Any, pset: PerturbationSet) -> Any:
         """A tensor row as stored integers, inside of the set where it can be projected."""
@@ -135,7 +138,7 @@ class Item:
         drawn = np.array(self.drawn)
         trace = Trace(
             asked=self.asked,
-            best=self.best if self.best is None or np.isfinite(self.best) else None,
+            best=self.best,
             crossed=self.crossed,
             visits=self.visits,
             draws=len(drawn),

@@ -71,7 +71,7 @@ class Minimal(AttackDefaults):
             length = np.where(met, np.minimum(length, nearest) * (1 - shrink), grown)
             if not walks:  # a largest change has whole levels
                 length = np.where(met, np.minimum(np.ceil(length), np.ceil(far) - 1), np.ceil(length))
-            length = np.minimum(np.maximum(length, 1.0), np.minimum(most, 1.001 * nearest))
+            length = np.minimum(np.maximum(length, 1.0), np.minimum(most, 1.01 * nearest))
             step = pset.ascend(answer.grad) * _rows(np.maximum(share, 0.01) * length, x)
             x = pset.project(x + step, x0, length)
         rows = np.flatnonzero(np.isfinite(nearest) & walks)
