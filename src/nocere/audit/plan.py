@@ -184,8 +184,12 @@ def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, An
 
 def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     where = f"Cell {c.name!r}"
+    args = dict(c.threat_args)
+    make = get("threat", c.threat).make
+    if "bits" in getattr(make, "__dataclass_fields__", {}) and "bits" not in args:
+        args["bits"] = cases.load(cases.refs[0].id).header.get("bits", 8)  # as deep as the data are
     try:
-        pset = get("threat", c.threat).make(radius=c.radii[0] if c.radii else 1.0, **c.threat_args)
+        pset = make(radius=c.radii[0] if c.radii else 1.0, **args)
     except TypeError as e:
         raise PlanError(f"{where}: {_arguments('threat', c.threat, e)}") from e
     attacks = tuple(_attack(a, where) for a in c.attacks)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.audit.bundle import Bundle, evidence_path, short
-from nocere.cases.image import FILE, read_pixels, write_png
+from nocere.cases.image import FILE, Pixels, read_pixels, write_png
 
 GAINS = (50, 20, 10, 5, 2, 1)
 GREY = 128
@@ -44,9 +44,9 @@ def triptych(bundle: Bundle, cell: str, case_id: str, radius: float) -> dict[str
     changed = np.clip(GREY + k * d, 0, 255).astype(np.uint8)
     factor = max(1, SHOWN // max(before.shape[1:]))
     return {
-        "original": _uri(before),
+        "original": _uri(_shown(before, before)),
         "change": _uri(changed),
-        "adversarial": _uri(after),
+        "adversarial": _uri(_shown(after, before)),
         "gain": k,
         "clipped": bool(k * np.abs(d).max() > 127),
         "width": int(before.shape[2]) * factor,
@@ -55,6 +55,14 @@ def triptych(bundle: Bundle, cell: str, case_id: str, radius: float) -> dict[str
         "pixels": [width, height],
         "detail": None if before.shape[1:] == (height, width) else [int(before.shape[2]), int(before.shape[1])],
     }
+
+
+def _shown(x: Pixels, like: Pixels) -> NDArray[np.uint8]:
+    """8 bits to look at: as stored, or for deeper images stretched over the range of `like`."""
+    if x.dtype == np.uint8:
+        return x.astype(np.uint8)
+    low, high = np.percentile(like, (0.5, 99.5))
+    return np.asarray(np.clip((x - low) * (255.0 / max(float(high - low), 1.0)), 0, 255).astype(np.uint8))
 
 
 def gain(d: NDArray[np.int64]) -> int:

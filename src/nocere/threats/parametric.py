@@ -30,6 +30,8 @@ def check_render(
     """None when the proof's parameters are in range and rendering them gives `x` within `tolerance` grey levels."""
     if not isinstance(x, np.ndarray) or x.dtype != case.x.dtype or x.shape != case.x.shape:
         return Violation(f"stored values must be {case.x.dtype} {case.x.shape}")
+    if case.x.dtype != np.uint8:
+        return Violation("families of transforms are for 8-bit images")
     theta = read_proof(proof, axes)
     if isinstance(theta, Violation):
         return theta

@@ -27,12 +27,12 @@ def top(bits: int) -> float:
     return float((1 << bits) - 1)
 
 
-def difference(case: Case[Any], x: Any, bits: int) -> NDArray[np.int64] | Violation:
+def difference(case: Case[Any], x: Any, span: tuple[float, float]) -> NDArray[np.int64] | Violation:
     """Stored difference, or why `x` is no image of this case's form."""
     if not isinstance(x, np.ndarray) or x.dtype != case.x.dtype or x.shape != case.x.shape:
         return Violation(f"stored values must be {case.x.dtype} {case.x.shape}")
-    if int(x.max()) > top(bits):
-        return Violation(f"the value {int(x.max())} does not fit into {bits} bits")
+    if int(x.max()) > span[1] or int(x.min()) < span[0]:
+        return Violation(f"a value lies outside of {span[0]:.0f} to {span[1]:.0f}")
     return np.asarray(x.astype(np.int64) - case.x.astype(np.int64))
 
 
@@ -74,7 +74,7 @@ class Linf:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.bits)
+        d = difference(case, x, self.span)
         if isinstance(d, Violation):
             return d
         worst = int(np.abs(d).max())
@@ -92,7 +92,7 @@ class Linf:
 
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
         ok = ((x - x0).abs().flatten(1).amax(1) <= per_row(radius, x).flatten() + 1e-3) & (
-            (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
+            (x >= self.span[0] - 1e-3) & (x <= self.span[1] + 1e-3)
         ).flatten(1).all(1)
         return np.asarray(ok.cpu().numpy())
 
@@ -100,7 +100,7 @@ class Linf:
         r = int(radius)
         x0 = case.x.astype(np.int64)
         values = np.rint(x.detach().cpu().numpy()).astype(np.int64)
-        return np.asarray(np.clip(np.clip(values, x0 - r, x0 + r), 0, int(top(self.bits))).astype(case.x.dtype))
+        return np.asarray(np.clip(np.clip(values, x0 - r, x0 + r), *self.span).astype(case.x.dtype))
 
     def ascend(self, g: Any) -> Any:
         return g.sign()
@@ -136,7 +136,7 @@ class L2:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.bits)
+        d = difference(case, x, self.span)
         if isinstance(d, Violation):
             return d
         # Whole numbers: the squared length is exact, so the comparison needs no tolerance.
@@ -159,7 +159,7 @@ class L2:
     def inside(self, x: Any, x0: Any, radius: Any) -> NDArray[np.bool_]:
         r = per_row(radius, x).flatten()
         ok = ((x - x0).flatten(1).norm(dim=1) <= r * (1 + 1e-4) + 1e-3) & (
-            (x >= -1e-3) & (x <= top(self.bits) + 1e-3)
+            (x >= self.span[0] - 1e-3) & (x <= self.span[1] + 1e-3)
         ).flatten(1).all(1)
         return np.asarray(ok.cpu().numpy())
 
@@ -167,7 +167,7 @@ class L2:
         # Plain rounding would erase changes of less than half a level, which is what an L2 ball mostly holds. The
         # direction is kept instead: it is scaled until its rounded form has the length that was asked for.
         x0 = case.x.astype(np.int64)
-        given = np.clip(x.detach().cpu().numpy(), 0, top(self.bits))
+        given = np.clip(x.detach().cpu().numpy(), *self.span)
         want = given.astype(np.float64) - x0
         if (given == np.rint(given)).all() and (want**2).sum() <= radius**2:
             return np.asarray(given.astype(case.x.dtype))
@@ -177,7 +177,7 @@ class L2:
             return np.array(case.x)
 
         def rounded(scale: float) -> NDArray[np.int64]:
-            return np.asarray(np.clip(np.rint(x0 + scale * want), 0, top(self.bits)).astype(np.int64) - x0)
+            return np.asarray(np.clip(np.rint(x0 + scale * want), *self.span).astype(np.int64) - x0)
 
         low, high = 0.0, 2.0 * max(1.0, 0.5 / float(np.abs(want).max()))
         while int((rounded(high) ** 2).sum()) <= length**2 and high < 1e6:
@@ -210,4 +210,5 @@ class L2:
 def _as_tensor(x: Any) -> Any:
     import torch
 
-    return torch.as_tensor(np.asarray(x) if not isinstance(x, torch.Tensor) else x).float()
+    # A copy: stored arrays are read-only, which torch cannot express.
+    return x.float() if isinstance(x, torch.Tensor) else torch.from_numpy(np.array(x)).float()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nocere.cases.dicom import is_dicom, read_dicom
-from nocere.cases.image import Pixels, header_of, read_pixels
+from nocere.cases.image import Pixels, header_of, read_pixels, significant_bits
 from nocere.core.canonical import sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
 from nocere.core.errors import DataError
@@ -82,7 +82,8 @@ def folder(
             raise DataError(f"{paths[case_id]} has changed since it was listed.", "Start the run again.")
         where = str(paths[case_id])
         x = read_dicom(data, where) if is_dicom(data) else read_pixels(data, where)
-        return Case(ref.id, x, header_of(x), ref.truth, ref.group, ref.attrs, ref.sha256)
+        header = header_of(x, significant_bits(data, x))
+        return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256)
 
     return CaseSet(refs, load, phantom=False, name=f"{manifest.parent.name}/{manifest.name}")
 
