@@ -17,7 +17,8 @@ from nocere.core.registry import entries
 from nocere.targets.torch import TorchTarget
 from nocere.threats.pixels import L2, Linf
 
-GRADIENT_ATTACKS = [e for e in entries("attack") if "gradients" in e.make.needs]
+# Those that any norm will do for; attacks on a set of their own have oracles of their own.
+GRADIENT_ATTACKS = [e for e in entries("attack") if "gradients" in e.make.needs and "threat" not in e.facts]
 
 
 def closed_form(x: Any, decision: Any, weight: Any, bias: Any, norm: str) -> np.ndarray[Any, Any]:

@@ -44,7 +44,7 @@ class L1:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.bits)
+        d = difference(case, x, self.span)
         if isinstance(d, Violation):
             return d
         total = int(np.abs(d).sum())
@@ -123,7 +123,7 @@ class L0:
         return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.bits)
+        d = difference(case, x, self.span)
         if isinstance(d, Violation):
             return d
         n = int((d != 0).any(axis=0).sum())
