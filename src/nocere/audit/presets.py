@@ -40,4 +40,37 @@ def image_standard(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
     return open_to_all, [NEEDS_GRADIENTS]
 
 
-PRESETS = {"image.standard": image_standard}
+def image_strong(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Noise searched as hard as is worth it: cheap first, each attack on what the last could not break."""
+    cascade = [
+        {"name": "image.pgd", "steps": 5},
+        {"name": "image.apgd", "steps": 30},
+        {"name": "image.apgd", "steps": 100, "loss": "ce", "first": "random"},
+        {"name": "image.apgd", "steps": 100, "targets": 9},
+        {"name": "image.square", "queries": 1000},
+    ]
+    return _noise(cascade, gradients)
+
+
+def image_autoattack(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """The published AutoAttack recipe (Croce & Hein 2020, "standard"): the same attacks, steps and restarts."""
+    recipe = [
+        {"name": "image.apgd", "steps": 100, "loss": "ce", "first": "random"},
+        {"name": "image.apgd", "steps": 100, "loss": "dlr", "targets": 9, "first": "random"},
+        {"name": "image.fab", "steps": 100, "targets": 9},
+        {"name": "image.square", "queries": 5000},
+    ]
+    return _noise(recipe, gradients)
+
+
+def _noise(attacks: list[dict[str, Any]], gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """L-infinity and L2 noise at the usual budgets; attacks that need gradients say so where there are none."""
+    cells = [
+        {"name": "noise-linf", "threat": "image.linf", "radii": [1, 2, 4, 8]},
+        {"name": "noise-l2", "threat": "image.l2", "radii": [50, 100, 200, 400]},
+    ]
+    left = [] if gradients else [NEEDS_GRADIENTS]
+    return [{**c, "aim": "flip", "attacks": attacks, "looks": 10_000} for c in cells], left
+
+
+PRESETS = {"image.standard": image_standard, "image.strong": image_strong, "image.autoattack": image_autoattack}

@@ -52,7 +52,7 @@ class Apgd(AttackDefaults):
         if not isinstance(job.pset, Projects):
             raise UsageError(f"image.apgd cannot search {job.pset.name}: that set has no projection.")
         alive = np.arange(len(job.cases))
-        order = (yield from _ranked(job)) if self.targets else np.full((len(alive), 1), -1)
+        order = (yield from ranked(job)) if self.targets else np.full((len(alive), 1), -1)
         for restart in range(self.restarts):
             for towards in order[:, : max(self.targets, 1)].T:
                 on = alive[towards[alive] >= 0] if self.targets else alive
@@ -147,7 +147,7 @@ class _Run:
         return halved
 
 
-def _ranked(job: Job) -> Any:
+def ranked(job: Job) -> Any:
     """The wanted labels of every case [n, labels], nearest first by the clean answer, then -1.
 
     Costs one evaluation a wanted label, since an answer carries a loss and not the scores.

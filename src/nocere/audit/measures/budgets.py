@@ -99,6 +99,29 @@ def survived(results: Results) -> Iterator[Measure]:
             yield measured("yield", rate(ok, [results.by_id[o.case_id].group for o in at]), of, **about)
 
 
+@register("measure", "stages", source="what each attack of a cascade added; design, section 7")
+def stages(results: Results) -> Iterator[Measure]:
+    """Cases that each attack of a cascade broke, of those that reached it."""
+    for cell in results.cells:
+        if cell.aim != "flip":
+            continue
+        for radius in levels(cell):
+            at = [o for o in cell.outcomes if o.radius == radius and o.trace.tried and o.kind in ("broken", "held")]
+            for k in range(max((len(o.trace.tried) for o in at), default=0)):
+                reached = [o for o in at if len(o.trace.tried) > k]
+                broke = [o.kind == "broken" and len(o.trace.tried) == k + 1 for o in reached]
+                of = f"cases that attack {k + 1} of the cascade broke, of those that reached it"
+                yield measured(
+                    f"broken_by:{k + 1}:{reached[0].trace.tried[k]}",
+                    rate(broke, [results.by_id[o.case_id].group for o in reached]),
+                    of,
+                    cell=cell.name,
+                    radius=radius,
+                    line=cell.line,
+                    unit=cell.unit,
+                )
+
+
 @register("measure", "sampling", source="Clopper & Pearson 1934, one-sided upper limit")
 def sampling(results: Results) -> Iterator[Measure]:
     """Sampled changes: share of draws that flip with its upper limit, share of cases with any flip, 95th percentile."""
