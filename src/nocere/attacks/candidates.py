@@ -55,6 +55,7 @@ class Candidates:
                 item.drawn.append(m)
             if m > 0:
                 item.crossed = True
+            item.high = max(item.high, m)
             proof = None if ask.proofs is None else ask.proofs[place[k]]
             if costs is not None and m > 0:
                 if item.nearer(float(costs[k]), m) and item.moved(x[k], pset):
@@ -63,6 +64,9 @@ class Candidates:
                 item.better(m, x[k].clone() if is_torch(x) else x[k], proof)
                 if m > 0 and self.stops and not minimises:
                     fresh.append(item)
+        if "gradients" in cohort.attack.needs:
+            for r in np.unique(rows[inside]):
+                cohort.items[int(r)].highs.append(cohort.items[int(r)].high)
         return list(dict.fromkeys(fresh))
 
     def visit(self, items: Sequence[Item]) -> None:

@@ -330,11 +330,8 @@ class _Engine:
                 towards = np.concatenate([t[b.on] for t, b in zip(none, asked, strict=True)])
             margin, loss, g = goal_gradients(view, xs, behind, lit, goal, seeds, ask.loss, towards)  # type: ignore[arg-type]
             steepest = g.abs().flatten(1).amax(1).cpu().numpy()
-            for item, size in zip(items, steepest.tolist(), strict=True):
-                item.gradient = True
-                item.gradient_alive |= size > 0
-                if not np.isfinite(size):
-                    item.fail("the target's gradient is not finite")
+            for item, row, size in zip(items, g, steepest.tolist(), strict=True):
+                item.felt(row, size, self.cell.threat.pset)
         else:
             margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds)
             loss, g = margin, None

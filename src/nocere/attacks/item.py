@@ -47,8 +47,11 @@ class Item:
     decided: bool = False
     crossed: bool = False
     spent: bool = False
-    gradient: bool = False
-    gradient_alive: bool = False
+    gradients: int = 0
+    dead: int = 0
+    promised: float | None = None
+    high: float = -np.inf
+    highs: list[float] = field(default_factory=list)
     asked: int = 0
     visits: int = 0
     draws: int = 0
@@ -82,6 +85,20 @@ class Item:
     def fail(self, why: str) -> None:
         """The target failed on this case: it leaves, and only it."""
         self.failure, self.decided = self.failure or why, True
+
+    def felt(self, g: Any, size: float, pset: PerturbationSet) -> None:
+        """Note a gradient [...] of the margin by its largest entry, and what the first one promises."""
+        self.gradients += 1
+        self.dead += size == 0
+        if not np.isfinite(size):
+            self.fail("the target's gradient is not finite (NaN or infinite); look for 0/0, log 0 or sqrt 0 in it")
+        elif size > 0 and self.promised is None and isinstance(pset, Projects):
+            self.promised = self.radius * float((pset.ascend(g[None]) * g[None]).double().sum())
+
+    def climbed(self) -> tuple[float, ...]:
+        """Best margin at the begin and after each quarter of the turns."""
+        last = len(self.highs) - 1
+        return tuple(self.highs[last * k // 4] for k in range(5)) if last >= 0 else ()
 
     def moved(self, x: Any, pset: PerturbationSet) -> bool:
         """True when `x` would be stored differently from the original."""
@@ -146,6 +163,10 @@ class Item:
             margin_mean=float(drawn.mean()) if len(drawn) else None,
             margin_p95=float(np.quantile(drawn, 0.95)) if len(drawn) else None,
             tried=tuple(self.tried),
+            gradients=self.gradients,
+            dead=self.dead,
+            promised=self.promised,
+            climb=self.climbed(),
         )
         if refused and kind in ("held", "not_reached"):
             why = f"{why}; not tried for want of access: {', '.join(refused)}".removeprefix("; ")
@@ -172,7 +193,7 @@ class Item:
             return "errored", self.faults[0]
         if self.finding is None and self.inapplicable:
             return "not_applicable", self.inapplicable
-        if self.gradient and not self.gradient_alive:
+        if self.gradients and self.dead == self.gradients:
             return "errored", "every gradient was zero: the attack could not see the model (dead gradients)"
         if self.finding is None:
             if self.spent:

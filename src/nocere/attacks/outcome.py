@@ -17,7 +17,10 @@ OutcomeKind: TypeAlias = Literal[
 @dataclass(frozen=True, slots=True)
 class Trace:
     """How the search went: rows asked, best asked margin, whether any ask inside the set met the goal (`crossed`),
-    referee visits, and for sampling the number of draws, of draws that met the goal, and margin statistics."""
+    referee visits, and for sampling the number of draws, of draws that met the goal, and margin statistics.
+
+    Of gradient searches: rows with gradients, those whose gradient was zero, the rise that the first gradient promised
+    over the whole radius, and the best margin at the begin and after each quarter of the turns (`climb`)."""
 
     asked: int = 0
     best: float | None = None
@@ -28,6 +31,10 @@ class Trace:
     margin_mean: float | None = None
     margin_p95: float | None = None
     tried: tuple[str, ...] = ()
+    gradients: int = 0
+    dead: int = 0
+    promised: float | None = None
+    climb: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Outcome:
                 f["ok"], f["why"], f["margin"], cost, None, tuple(f["margins"]), f["rate"],
                 None if p is None else tuple(p), f["proof"],
             )  # fmt: skip
-        trace = Trace(**{**data["trace"], "tried": tuple(data["trace"]["tried"])})
+        trace = Trace(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["trace"].items()})
         return cls(
             data["case_id"], data["radius"], data["kind"], data["why"], data["stage"], finding,
             data["certificate"], data["meter"], trace,
