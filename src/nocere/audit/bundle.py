@@ -7,7 +7,7 @@ clean.json      the target's answers to the unchanged cases
 cells/          outcomes, one file a shard
 evidence/       the adversarial files; originals/ the files they came from
 artefacts/      what a round made for later rounds
-measures.json, verdicts.json
+measures.json, indicators.json, verdicts.json
 run.json        wall times, host, versions: not in the manifest
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nocere.attacks.outcome import Outcome
+from nocere.audit.indicators import Indicator
 from nocere.audit.measures.measure import CellResult, Measure, Results
 from nocere.core.canonical import digest, dumps, sha256
 from nocere.core.case import CaseRef
@@ -29,7 +30,7 @@ from nocere.core.files import write_atomic
 
 SCHEMA = 1
 OUTSIDE = ("run.json", "manifest.json")
-SEALED = ("plan.json", "cases.json", "clean.json", "measures.json", "verdicts.json")
+SEALED = ("plan.json", "cases.json", "clean.json", "measures.json", "indicators.json", "verdicts.json")
 FOLDERS = ("cells", "evidence", "originals", "artefacts")
 
 
@@ -129,6 +130,12 @@ class Bundle:
         return [Measure(**m) for m in self.read("measures.json")]
 
     @cached_property
+    def indicators(self) -> list[Indicator]:
+        """Signs of a failed search; none in bundles that were written before there were any."""
+        there = "indicators.json" in self.manifest["files"]
+        return [Indicator.from_json(i) for i in self.read("indicators.json")] if there else []
+
+    @cached_property
     def verdicts(self) -> list[dict[str, Any]]:
         """The verdicts that the run wrote."""
         verdicts: list[dict[str, Any]] = self.read("verdicts.json")
@@ -151,7 +158,7 @@ def results(
     cells = tuple(
         CellResult(
             c["name"], c["threat"]["name"], c["unit"], c["line"], c["aim"], tuple(c["radii"]), c["untargeted"],
-            outcomes[c["name"]],
+            outcomes[c["name"]], c.get("sanity", False),
         )
         for c in plan["cells"]
     )  # fmt: skip
@@ -165,6 +172,7 @@ def results(
         },
         clean_why={r["case_id"]: r["why"] for r in rows},
         cells=cells,
+        harm=plan.get("harm", {}),
         by_id={r.id: r for r in refs},
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from nocere.audit.indicators import Indicator
 from nocere.audit.measures.measure import Measure
 from nocere.core.intervals import required_n
 
@@ -16,6 +17,8 @@ MEASURES = (
     "(accuracy|sensitivity|specificity)(_up_to_line)?|auroc|flip_rate(_from:.+)?|median_budget|confident_flip_from:.+|"
     "yield|draw_flip_share(_p95)?|cases_with_a_flip"
 )
+# Of these a good value means that a search found little: draws at random and the yield say what they say.
+SEARCHES = "(accuracy|sensitivity|specificity)(_up_to_line)?|auroc|flip_rate.*|median_budget|confident_flip_from:.+"
 Word: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
 
 
@@ -63,8 +66,8 @@ class Verdict:
         }
 
 
-def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
-    """The verdict on one criterion, from the measures of a bundle."""
+def judge(criterion: Criterion, measures: list[Measure], found: Sequence[Indicator] = ()) -> Verdict:
+    """The verdict on one criterion, from the measures of a bundle; a PASS that an indicator doubts is INCONCLUSIVE."""
     found = [
         m
         for m in measures
@@ -78,7 +81,7 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
     if m.key == "median_budget" and m.value is None and m.low is not None and not m.missing:
         # Censored: the median lies beyond the largest budget, and so does the upper limit.
         if criterion.at_least is not None and m.low >= criterion.at_least:
-            return Verdict(criterion, "PASS", f"{m.why}; lower limit {m.low:g}.", m)
+            return _passed(criterion, f"{m.why}; lower limit {m.low:g}", m, found)
         return Verdict(criterion, "INCONCLUSIVE", f"{m.why}; lower limit {m.low:g}. Test larger budgets.", m)
     if m.value is None or m.low is None or m.high is None:
         return Verdict(criterion, "ERROR", f"could not be measured: {m.why}", m)
@@ -91,7 +94,7 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
     word = f"{m.value:.3f} ({m.low:.3f} to {m.high:.3f}, n = {m.n})"
     need = f"{'at least' if floor else 'at most'} {limit:g}"
     if (worse >= limit) if floor else (worse <= limit):
-        return Verdict(criterion, "PASS", f"{word}: the whole interval is {need}.", m)
+        return _passed(criterion, f"{word}: the whole interval is {need}", m, found)
     if (better < limit) if floor else (better > limit):
         return Verdict(criterion, "FAIL", f"{word}: the whole interval misses {need}.", m)
     more = "more cases would narrow it"
@@ -101,6 +104,26 @@ def judge(criterion: Criterion, measures: list[Measure]) -> Verdict:
         if n is not None and n <= m.n:
             more = "more patients, not more cases of the same ones, would decide it"
     return Verdict(criterion, "INCONCLUSIVE", f"{word}: the interval contains the limit {limit:g}; {more}.", m)
+
+
+def _passed(criterion: Criterion, why: str, m: Measure, found: Sequence[Indicator]) -> Verdict:
+    doubt = doubts(criterion, m, found)
+    if not doubt:
+        return Verdict(criterion, "PASS", f"{why}.", m)
+    said = "; ".join(f"{i.key} ({i.seen.removesuffix('.')})" for i in doubt[:2])
+    more = f"; and {len(doubt) - 2} more indicators" if len(doubt) > 2 else ""
+    return Verdict(criterion, "INCONCLUSIVE", f"{why}, but the search itself may have failed: {said}{more}.", m)
+
+
+def doubts(criterion: Criterion, m: Measure, found: Sequence[Indicator]) -> list[Indicator]:
+    """Indicators that cast doubt on a good value of this measure."""
+    if not re.fullmatch(SEARCHES, m.key):
+        return []
+    names = m.of.rpartition("; worst over ")[2].split(", ") if m.key.endswith("_up_to_line") else [criterion.cell]
+    radius = criterion.radius
+    return [
+        i for i in found if set(names) & set(i.cells) and (radius is None or i.radius is None or i.radius == radius)
+    ]
 
 
 ORDER: tuple[Word, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")

@@ -33,6 +33,7 @@ from nocere.audit.referee import Draws
 from nocere.audit.spec import CellSpec, Spec
 from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget
+from nocere.core.canonical import sha256
 from nocere.core.case import CaseSet
 from nocere.core.errors import DataError, PlanError, UsageError
 from nocere.core.goal import Goal
@@ -70,7 +71,9 @@ class CellPlan(_Strict):
     confirms: int = Field(default=8, ge=1)
     campaign: int | None = Field(default=None, ge=1)
     limit: int = Field(default=0, ge=0)
+    fit: float = Field(default=0.5, gt=0, lt=1)
     search: Literal["twin", "bf16", "shipped"] = "twin"
+    sanity: bool = False
     gains: str = ""
     harmed: str = ""
 
@@ -87,6 +90,7 @@ class Plan(_Strict):
     draws: int = Field(default=40, ge=1)
     tau: float = Field(default=0.5, ge=0, lt=1)
     not_tested: tuple[str, ...] = ()
+    harm: dict[str, float] = Field(default_factory=dict)
     cell: tuple[CellPlan, ...] = ()
     criterion: tuple[Criterion, ...] = ()
 
@@ -178,6 +182,7 @@ def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, An
         draws=Draws(plan.draws, plan.tau),
         intended_use=plan.intended_use,
         not_tested=tuple(not_tested),
+        harm=plan.harm,
         sources=dict(sources or {}),
     )
 
@@ -216,9 +221,17 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
             )
     aim: Aim = c.aim
     budget = Budget(c.looks, c.confirms, c.campaign)
-    return CellSpec(
-        c.name, Threat(pset, goal, access, budget, c.gains, c.harmed), attacks, c.radii, aim, ids, search=c.search
-    )
+    threat = Threat(pset, goal, access, budget, c.gains, c.harmed)
+    fit = _fit(cases, ids, c.fit) if any(a.scope == "group" for a in attacks) else frozenset()
+    return CellSpec(c.name, threat, attacks, c.radii, aim, ids, fit, search=c.search)
+
+
+def _fit(cases: CaseSet, ids: tuple[str, ...], share: float) -> frozenset[str]:
+    """The cases that universal attacks may look at: a share of the patients, chosen by the hash of their name."""
+    groups = {r.id: r.group for r in cases.refs if r.id in set(ids)}
+    chosen = sorted(set(groups.values()), key=lambda g: sha256(g.encode()))
+    kept = set(chosen[: max(1, round(share * len(chosen)))])
+    return frozenset(i for i in ids if groups[i] in kept)
 
 
 def _attack(a: str | dict[str, Any], where: str) -> Attack:

@@ -162,6 +162,11 @@ class Court:
     literals: Mapping[str, Literals]
     meter: Meter
 
+    @property
+    def target(self) -> Target:
+        """The shipped target, for checkers of certificates."""
+        return self.referee.target
+
     def judge(self, candidates: Sequence[Candidate]) -> list[Finding]:
         """A finding for every candidate, in order; a candidate that is not inside is never shown to the target."""
         findings: list[Finding | None] = [None] * len(candidates)

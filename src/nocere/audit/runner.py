@@ -16,6 +16,7 @@ import nocere
 from nocere.attacks.outcome import Outcome
 from nocere.audit.bundle import Bundle, results, seal, short
 from nocere.audit.criteria import judge
+from nocere.audit.indicators import indicators
 from nocere.audit.measures.compute import compute
 from nocere.audit.referee import Clean, Referee
 from nocere.audit.spec import CellSpec, Sealed, Spec
@@ -187,9 +188,11 @@ class _Run:
     def _measure(self, outcomes: Mapping[str, list[Outcome]]) -> None:
         clean = json.loads((self.out / "clean.json").read_bytes())
         rows = {k: tuple(v) for k, v in outcomes.items()}
-        measures = compute(results(self.plan, self.spec.cases.refs, clean, rows))
-        verdicts = [judge(c, measures) for c in self.spec.criteria]
+        known = results(self.plan, self.spec.cases.refs, clean, rows)
+        measures, found = compute(known), indicators(known, self.plan, clean["noise"])
+        verdicts = [judge(c, measures, found) for c in self.spec.criteria]
         self._write("measures.json", [m.to_json() for m in measures])
+        self._write("indicators.json", [i.to_json() for i in found])
         self._write("verdicts.json", [v.to_json() for v in verdicts])
 
     def _note(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from nocere.attacks.base import Attack, attack_json
 from nocere.audit.criteria import Criterion
+from nocere.audit.measures.harm import ARROW
 from nocere.audit.referee import Draws
 from nocere.cases.codec import Codec
 from nocere.core.canonical import digest
@@ -30,7 +31,8 @@ class CellSpec:
 
     `view` names an artefact of an earlier round that is searched instead of the target itself (transfer); `search` says
     whether the target is searched by its faster twin (see `targets.twin`), by one in bfloat16, or as shipped.
-    Success is always judged on the shipped target. `fit` are the cases that universal attacks may look at.
+    Success is always judged on the shipped target. `fit` are the cases that universal attacks may look at. A `sanity`
+    cell tests the search, not the model: it enters no measure, only the indicators (see `indicators`).
     """
 
     name: str
@@ -43,6 +45,7 @@ class CellSpec:
     view: str = ""
     round: int = 0
     search: Search = "twin"
+    sanity: bool = False
 
     def __post_init__(self) -> None:
         where = f"Cell {self.name!r}"
@@ -105,6 +108,7 @@ class CellSpec:
             "view": self.view,
             "round": self.round,
             "search": self.search,
+            "sanity": self.sanity,
         }
 
 
@@ -148,6 +152,7 @@ class Spec:
     artefacts: tuple[Artefact, ...] = ()
     intended_use: str = ""
     not_tested: tuple[str, ...] = ()
+    harm: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -160,6 +165,7 @@ class Spec:
         for c in self.cells:
             if c.view and known.get(c.view, c.round + 1) > c.round:
                 raise PlanError(f"Cell {c.name!r} looks at {c.view!r}, which no earlier round makes.")
+        self._check_harm()
         for criterion in self.criteria:
             cell = next((c for c in self.cells if c.name == criterion.cell), None)
             if criterion.cell and cell is None:
@@ -167,11 +173,24 @@ class Spec:
                     f"Criterion {criterion.name!r} names the cell {criterion.cell!r}, which is not there.",
                     f"Cells: {', '.join(names)}.",
                 )
+            if cell is not None and cell.sanity:
+                raise PlanError(f"Criterion {criterion.name!r} names {cell.name!r}, which only tests the search.")
             if criterion.radius is not None and (cell is None or criterion.radius not in cell.radii):
                 raise PlanError(
                     f"Criterion {criterion.name!r} names radius {criterion.radius:g}, which its cell does not search.",
                     "Name one of the cell's radii; a criterion on unchanged cases has none.",
                 )
+
+    def _check_harm(self) -> None:
+        labels = self.target.decision.labels
+        for way, size in self.harm.items():
+            true, arrow, said = way.partition(ARROW)
+            if not arrow or {true, said} - set(labels) or true == said:
+                raise PlanError(
+                    f"[harm] {way!r} names no wrong answer.", f'Write "{labels[0]}{ARROW}{labels[-1]}" = 1.'
+                )
+            if not (math.isfinite(size) and size >= 0):
+                raise PlanError(f"[harm] {way!r} is {size}; a harm is a number from 0.")
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it goes into the bundle: everything that decides the result, nothing of the machine."""
@@ -198,5 +217,6 @@ class Spec:
             "draws": {"m": self.draws.m, "tau": self.draws.tau},
             "cells": [c.to_json() for c in self.cells],
             "artefacts": [{"name": a.name, "round": a.round, **dict(a.about)} for a in self.artefacts],
+            "harm": dict(self.harm),
             "criteria": [c.model_dump() for c in self.criteria],
         }

@@ -61,6 +61,7 @@ class CellResult:
     radii: tuple[float, ...]
     untargeted: bool
     outcomes: tuple[Outcome, ...]
+    sanity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Results:
     clean_probabilities: Mapping[str, tuple[float, ...] | None]
     clean_why: Mapping[str, str]
     cells: tuple[CellResult, ...]
+    harm: Mapping[str, float] = field(default_factory=dict)
     by_id: Mapping[str, CaseRef] = field(default_factory=dict)
 
     @property
