@@ -74,8 +74,8 @@ class Results:
     clean_probabilities: Mapping[str, tuple[float, ...] | None]
     clean_why: Mapping[str, str]
     cells: tuple[CellResult, ...]
-    harm: Mapping[str, float] = field(default_factory=dict)
     by_id: Mapping[str, CaseRef] = field(default_factory=dict)
+    harm: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def binary(self) -> bool:
