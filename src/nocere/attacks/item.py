@@ -17,6 +17,9 @@ from nocere.core.units import Aim
 from nocere.threats.base import PerturbationSet, Projects
 
 UNCHANGED = "unchanged"
+NOTHING = "the attack proposed nothing that could be judged"
+NOTHING_CHANGED = "the attack changed nothing"
+NOT_FINITE = "the target's gradient is not finite (NaN or infinite); look for 0/0, log 0 or sqrt 0 in it"
 KEPT = 4
 
 
@@ -91,7 +94,7 @@ class Item:
         self.gradients += 1
         self.dead += size == 0
         if not np.isfinite(size):
-            self.fail("the target's gradient is not finite (NaN or infinite); look for 0/0, log 0 or sqrt 0 in it")
+            self.fail(NOT_FINITE)
         elif size > 0 and self.promised is None and isinstance(pset, Projects):
             self.promised = self.radius * float((pset.ascend(g[None]) * g[None]).double().sum())
 
@@ -198,10 +201,10 @@ class Item:
         if self.finding is None:
             if self.spent:
                 return "not_reached", "the budget ended before anything could be judged"
-            return "errored", "the attack proposed nothing that could be judged"
+            return "errored", NOTHING
         if not self.finding.margins:
             # The target was never asked about a changed file of this case: that is no comfort.
-            why = "the attack changed nothing" if self.finding.why == UNCHANGED else self.finding.why
+            why = NOTHING_CHANGED if self.finding.why == UNCHANGED else self.finding.why
             return "errored", why
         return "held", "budget spent" if self.spent else self.finding.why
 

@@ -18,7 +18,7 @@ MEASURES = (
     "yield|draw_flip_share(_p95)?|cases_with_a_flip"
 )
 # Of these a good value means that a search found little: draws at random and the yield say what they say.
-SEARCHES = "(accuracy|sensitivity|specificity)(_up_to_line)?|auroc|flip_rate.*|median_budget|confident_flip_from:.+"
+SEARCHES = "accuracy|sensitivity|specificity|auroc|flip_rate.*|median_budget|confident_flip_from:.+|.+_up_to_line"
 Word: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
 
 
@@ -66,7 +66,7 @@ class Verdict:
         }
 
 
-def judge(criterion: Criterion, measures: list[Measure], found: Sequence[Indicator] = ()) -> Verdict:
+def judge(criterion: Criterion, measures: list[Measure], signs: Sequence[Indicator] = ()) -> Verdict:
     """The verdict on one criterion, from the measures of a bundle; a PASS that an indicator doubts is INCONCLUSIVE."""
     found = [
         m
@@ -81,7 +81,7 @@ def judge(criterion: Criterion, measures: list[Measure], found: Sequence[Indicat
     if m.key == "median_budget" and m.value is None and m.low is not None and not m.missing:
         # Censored: the median lies beyond the largest budget, and so does the upper limit.
         if criterion.at_least is not None and m.low >= criterion.at_least:
-            return _passed(criterion, f"{m.why}; lower limit {m.low:g}", m, found)
+            return _passed(criterion, f"{m.why}; lower limit {m.low:g}", m, signs)
         return Verdict(criterion, "INCONCLUSIVE", f"{m.why}; lower limit {m.low:g}. Test larger budgets.", m)
     if m.value is None or m.low is None or m.high is None:
         return Verdict(criterion, "ERROR", f"could not be measured: {m.why}", m)
@@ -94,7 +94,7 @@ def judge(criterion: Criterion, measures: list[Measure], found: Sequence[Indicat
     word = f"{m.value:.3f} ({m.low:.3f} to {m.high:.3f}, n = {m.n})"
     need = f"{'at least' if floor else 'at most'} {limit:g}"
     if (worse >= limit) if floor else (worse <= limit):
-        return _passed(criterion, f"{word}: the whole interval is {need}", m, found)
+        return _passed(criterion, f"{word}: the whole interval is {need}", m, signs)
     if (better < limit) if floor else (better > limit):
         return Verdict(criterion, "FAIL", f"{word}: the whole interval misses {need}.", m)
     more = "more cases would narrow it"
@@ -106,8 +106,8 @@ def judge(criterion: Criterion, measures: list[Measure], found: Sequence[Indicat
     return Verdict(criterion, "INCONCLUSIVE", f"{word}: the interval contains the limit {limit:g}; {more}.", m)
 
 
-def _passed(criterion: Criterion, why: str, m: Measure, found: Sequence[Indicator]) -> Verdict:
-    doubt = doubts(criterion, m, found)
+def _passed(criterion: Criterion, why: str, m: Measure, signs: Sequence[Indicator]) -> Verdict:
+    doubt = doubts(criterion, m, signs)
     if not doubt:
         return Verdict(criterion, "PASS", f"{why}.", m)
     said = "; ".join(f"{i.key} ({i.seen.removesuffix('.')})" for i in doubt[:2])
@@ -115,15 +115,14 @@ def _passed(criterion: Criterion, why: str, m: Measure, found: Sequence[Indicato
     return Verdict(criterion, "INCONCLUSIVE", f"{why}, but the search itself may have failed: {said}{more}.", m)
 
 
-def doubts(criterion: Criterion, m: Measure, found: Sequence[Indicator]) -> list[Indicator]:
+def doubts(criterion: Criterion, m: Measure, signs: Sequence[Indicator]) -> list[Indicator]:
     """Indicators that cast doubt on a good value of this measure."""
     if not re.fullmatch(SEARCHES, m.key):
         return []
-    names = m.of.rpartition("; worst over ")[2].split(", ") if m.key.endswith("_up_to_line") else [criterion.cell]
-    radius = criterion.radius
-    return [
-        i for i in found if set(names) & set(i.cells) and (radius is None or i.radius is None or i.radius == radius)
-    ]
+    if m.key.endswith("_up_to_line"):
+        return list(signs)
+    at = (None, criterion.radius)
+    return [i for i in signs if criterion.cell in i.cells and (criterion.radius is None or i.radius in at)]
 
 
 ORDER: tuple[Word, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")

@@ -223,7 +223,7 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     budget = Budget(c.looks, c.confirms, c.campaign)
     threat = Threat(pset, goal, access, budget, c.gains, c.harmed)
     fit = _fit(cases, ids, c.fit) if any(a.scope == "group" for a in attacks) else frozenset()
-    return CellSpec(c.name, threat, attacks, c.radii, aim, ids, fit, search=c.search)
+    return CellSpec(c.name, threat, attacks, c.radii, aim, ids, fit, search=c.search, sanity=c.sanity)
 
 
 def _fit(cases: CaseSet, ids: tuple[str, ...], share: float) -> frozenset[str]:

@@ -25,7 +25,7 @@ from nocere.core.errors import TargetError
 from nocere.core.goal import Goal, Literals
 from nocere.core.intervals import clopper_pearson
 from nocere.core.rng import seed_of
-from nocere.targets.base import Scores, Target
+from nocere.targets.base import Scores, Target, check_answers
 from nocere.threats.base import PerturbationSet
 
 TILE = 8
@@ -84,10 +84,11 @@ class Referee:
         """Answers to the unchanged cases, as their realised files are read back.
 
         Raises:
-            TargetError: the target answers differently to the same rows without being declared stochastic, or
-                cannot be asked.
+            TargetError: the target answers differently to the same rows without being declared stochastic, gives
+                the same scores to every case or probabilities for logits, or cannot be asked.
         """
         out: list[Clean] = []
+        seen: list[NDArray[np.float64]] = []
         spread = NOISE_FLOOR
         for at in range(0, len(ids), 64):
             cases = [self.load(i) for i in ids[at : at + 64]]
@@ -99,10 +100,11 @@ class Referee:
             for index in _by_shape(contents):
                 group = [cases[i] for i in index]
                 rows = [contents[i] for i in index]
-                m, p = self._ask(rows, group)
+                m, p, z = self._ask(rows, group)
+                seen += [] if z is None else [z]
                 if at == 0 and not self.target.stochastic:
-                    again, _ = self._ask(rows, group)
-                    alone, _ = self._ask(rows[:8], group[:8], tile=1)
+                    again, _, _ = self._ask(rows, group)
+                    alone, _, _ = self._ask(rows[:8], group[:8], tile=1)
                     if not np.array_equal(np.nan_to_num(again), np.nan_to_num(m)):
                         raise TargetError(
                             f"{self.target.name} answers differently to the same input "
@@ -116,6 +118,8 @@ class Referee:
                     values = tuple(map(float, m[k])) if finite else ()
                     probabilities = None if p is None or not finite else tuple(map(float, p[k]))
                     out.append(Clean(c.id, values, probabilities, why))
+        if seen:
+            check_answers(np.concatenate(seen), self.target)
         # A power of ten, so that the rule does not hang on the last bit of the measurement itself.
         self.noise = 0.0 if not isinstance(self.target, Scores) else float(10.0 ** np.ceil(np.log10(spread)))
         order = {c.case_id: c for c in out}
@@ -123,10 +127,10 @@ class Referee:
 
     def _ask(
         self, contents: Sequence[Any], cases: Sequence[Case[Any]], tile: int = 0
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Decision margins and probabilities; over draws, median margins and mean probabilities."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Decision margins, probabilities and scores; over draws, medians of margins, means of the others."""
         lit = Literals(np.ones((len(cases), len(self.target.decision.labels))), np.zeros((len(cases), 1)))
-        m, p = [], []
+        m, p, z = [], [], []
         for draw in range(self.draws.m if self.target.stochastic else 1):
             seeds = self._seeds(contents, cases, draw)
             _, margins, scores = goal_margins(
@@ -134,9 +138,11 @@ class Referee:
             )
             m.append(margins)
             p.append(None if scores is None else self.target.decision.probabilities(scores))
+            z.append(scores)
         mean_p = None if p[0] is None else np.mean([q for q in p if q is not None], axis=0)
+        mean_z = None if z[0] is None else np.mean([s for s in z if s is not None], axis=0)
         # The median: a clean answer is what most draws say, as a break is decided by the share of draws.
-        return np.median(m, axis=0), mean_p
+        return np.median(m, axis=0), mean_p, mean_z
 
     def _seeds(self, contents: Sequence[Any], cases: Sequence[Case[Any]], draw: int) -> NDArray[np.uint64] | None:
         if not self.target.stochastic:

@@ -170,7 +170,15 @@ def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
     code = EXITS[word] if word is not None else Exit.PASS
     if as_json:
         measures = [m.to_json() for m in bundle.measures]
-        show_json({"bundle": bundle.hash, "verdict": word, "verdicts": bundle.verdicts, "measures": measures})
+        show_json(
+            {
+                "bundle": bundle.hash,
+                "verdict": word,
+                "verdicts": bundle.verdicts,
+                "measures": measures,
+                "indicators": [i.to_json() for i in bundle.indicators],
+            }
+        )
         return int(code)
     rows = [m for m in bundle.measures if everything or (m.group == "all" and ":" not in m.key)]
     table(
@@ -191,6 +199,9 @@ def _tell(bundle: Any, as_json: bool, *, everything: bool = False) -> int:
     )
     for line in _unmeasured(bundle):
         print(line)
+    for i in bundle.indicators:
+        at = "" if i.radius is None else f" at {i.radius:g}"
+        print(f"INDICATOR    {i.key}, {', '.join(i.cells)}{at}: {i.seen} {i.advice}")
     for v in bundle.verdicts:
         print(f"{v['word']:<13}{v['criterion']['name']}: {v['why']}")
     if not bundle.verdicts:

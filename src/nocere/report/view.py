@@ -12,12 +12,13 @@ from typing import Any
 from nocere.attacks.outcome import Outcome
 from nocere.audit.bundle import Bundle
 from nocere.audit.criteria import overall
+from nocere.audit.indicators import Indicator
 from nocere.audit.measures.measure import Measure, state_at
 from nocere.audit.referee import SAFETY
 from nocere.core.canonical import plain
 from nocere.core.decision import Decision, from_json
 from nocere.report.cells import cell_view, forests, number
-from nocere.report.exhibits import Found, all_found, best_figure, exhibit, worst_cases
+from nocere.report.exhibits import Found, all_found, best_figure, exhibit, tests_the_model, worst_cases
 from nocere.report.share import WITHHELD, Shield
 from nocere.report.words import (
     ACCESS,
@@ -80,8 +81,10 @@ def view(bundle: Bundle, *, share_key: bytes | None = None) -> dict[str, Any]:
             "digest": plan["cases"]["digest"],
         },
         "verdicts": verdicts,
+        "indicators": [_indicator(i, units) for i in bundle.indicators],
+        "sanity": [c["name"] for c in plan["cells"] if c.get("sanity")],
         "figure": None if figure is None else shown(figure),
-        "cells": [cell_view(bundle, c, measures, counts[c["name"]], shield) for c in plan["cells"]],
+        "cells": [cell_view(bundle, c, measures, counts[c["name"]], shield) for c in tests_the_model(plan)],
         "not_tested": _not_tested(plan, shield),
         "unknown": _unknown(counts, outcomes, shield),
         "clean": [number(m) for m in measures if not m.cell and m.group == "all" and m.line is None],
@@ -140,6 +143,12 @@ def _verdict(v: Mapping[str, Any], unit: str, shield: Shield) -> dict[str, Any]:
     }
 
 
+def _indicator(i: Indicator, units: Mapping[str, str]) -> dict[str, Any]:
+    budget = "" if i.radius is None else amount(i.radius, units[i.cells[0]])
+    name = i.key.replace("_", " ").capitalize()
+    return {**i.to_json(), "title": name, "budget": budget}
+
+
 def _model(plan: Mapping[str, Any], decision: Decision, shield: Shield) -> dict[str, Any]:
     target = plan["target"]
     return {
@@ -155,8 +164,9 @@ def _model(plan: Mapping[str, Any], decision: Decision, shield: Shield) -> dict[
 
 
 def _not_tested(plan: Mapping[str, Any], shield: Shield) -> dict[str, Any]:
-    tried = {c["line"] for c in plan["cells"]}
-    levels = {access_level(c) for c in plan["cells"] if c["aim"] != "sample"}
+    cells = tests_the_model(plan)
+    tried = {c["line"] for c in cells}
+    levels = {access_level(c) for c in cells if c["aim"] != "sample"}
     return {
         "named": [shield.text(t) for t in plan["not_tested"]],
         "lines": [line_words(n) for n in LINES if n not in tried],
@@ -182,7 +192,7 @@ def _unknown(
 def _lines(plan: Mapping[str, Any], measures: Sequence[Measure]) -> list[dict[str, Any]]:
     out = []
     for n in LINES:
-        cells = [c for c in plan["cells"] if c["line"] == n]
+        cells = [c for c in tests_the_model(plan) if c["line"] == n]
         worst = [number(m) for m in measures if m.key.endswith("_up_to_line") and m.line == n]
         sampled = [
             {"cell": m.cell, **number(m)}

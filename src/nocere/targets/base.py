@@ -12,6 +12,7 @@ from nocere.core.batch import Batch
 from nocere.core.decision import Decision, MultiLabel, OneLogit, OneVsRest, Softmax
 from nocere.core.errors import TargetError
 
+FEWEST = 8  # cases, before scores between 0 and 1 are taken for probabilities
 Access: TypeAlias = Literal["scores", "labels", "gradients", "structure"]
 
 
@@ -87,6 +88,34 @@ def check_scores(scores: NDArray[Any], n: int, decision: Decision, name: str) ->
             "Declare the decision that fits the model's head.",
         )
     return out
+
+
+def check_answers(scores: NDArray[np.float64], target: Target) -> None:
+    """Refuse a target whose scores [n, columns] of all unchanged cases cannot be what is declared.
+
+    Raises:
+        TargetError: probabilities where logits are declared; or the same scores for every case.
+    """
+    z = scores[np.isfinite(scores).all(axis=1)]
+    if len(z) < 2:
+        return
+    if bool((z == z[0]).all()):
+        raise TargetError(
+            f"{target.name} gives the same scores to all {len(z)} cases: it does not look at its input.",
+            "Check its weights and preprocessing (scale, channels, a saturated output).",
+        )
+    declared = getattr(target, "outputs", "logits") == "logits"
+    if not declared or not isinstance(target.decision, (OneLogit, OneVsRest, Softmax, MultiLabel)):
+        return
+    inside = len(z) >= FEWEST and bool((z >= 0).all() and (z <= 1).all())
+    shares = z.shape[1] > 1 and target.decision.exclusive
+    if inside and (not shares or bool(np.allclose(z.sum(axis=1), 1.0, atol=1e-4))):
+        summing = " and sum to 1 in every row" if shares else ""
+        raise TargetError(
+            f"{target.name} is declared to return logits, but its scores for {len(z)} cases all lie between 0 and 1"
+            f"{summing}: they look like probabilities.",
+            'Return what comes before the last sigmoid or softmax, or declare outputs = "probabilities".',
+        )
 
 
 def to_logits(p: NDArray[Any], decision: Decision, name: str) -> NDArray[np.float64]:
