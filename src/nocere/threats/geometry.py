@@ -46,17 +46,18 @@ class RotationTranslation:
         import torch
 
         h, w = x0.shape[2:]
-        t = torch.as_tensor(np.asarray(theta), dtype=torch.float64)
-        a = torch.deg2rad(t[:, 0])
-        cos, sin, dx, dy = (v[:, None, None] for v in (a.cos(), a.sin(), t[:, 1], t[:, 2]))
-        y, x = torch.meshgrid(
-            torch.arange(h, dtype=torch.float64) - (h - 1) / 2,
-            torch.arange(w, dtype=torch.float64) - (w - 1) / 2,
-            indexing="ij",
+        half_h, half_w = max((h - 1) / 2, 1e-9), max((w - 1) / 2, 1e-9)
+        angle, dx, dy = np.asarray(theta, dtype=np.float64).T
+        cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        # Where each output pixel comes from, in units of half the image: one small matrix a row instead of grids.
+        affine = np.stack(
+            [
+                np.stack([cos, sin * half_h / half_w, -(cos * dx + sin * dy) / half_w], axis=1),
+                np.stack([-sin * half_w / half_h, cos, (sin * dx - cos * dy) / half_h], axis=1),
+            ],
+            axis=1,
         )
-        sx = cos * (x - dx) + sin * (y - dy)
-        sy = -sin * (x - dx) + cos * (y - dy)
-        grid = torch.stack([sx / max((w - 1) / 2, 1e-9), sy / max((h - 1) / 2, 1e-9)], dim=-1).to(x0.dtype)
+        grid = torch.nn.functional.affine_grid(torch.as_tensor(affine, dtype=x0.dtype), x0.shape, align_corners=True)
         out = torch.nn.functional.grid_sample(x0, grid, mode="bilinear", padding_mode="border", align_corners=True)
         return stored(out)
 
