@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.images import audit, cell, world
+from tests.structures import pictured
 
 from nocere.attacks.base import attack_json
 from nocere.cases.image import ImageCodec, array_case, read_pixels, write_png
@@ -52,18 +53,19 @@ def _pset_for(entry: Any) -> Any:
 
 @pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
 def test_attack_runs_keeps_its_budget_and_repeats_itself(tmp_path: Path, entry: Any) -> None:
-    cases, target = world(12)
     attack = entry.make()
+    structured = "structure" in attack.needs
+    cases, target = pictured(entry.facts["model"], 12) if structured else world(12)
     if hasattr(attack, "draws"):
         attack = dataclasses.replace(attack, draws=30)
     pset = _pset_for(entry)
     fit = frozenset(r.id for r in cases.refs[:6]) if attack.scope == "group" else frozenset()
-    spec = cell(cases, (attack,), pset=pset, radii=(pset.radius,), fit=fit)
+    spec = cell(cases, (attack,), pset=pset, radii=(pset.radius,), fit=fit, access=target.access)
     one = audit(tmp_path / "1", cases, target, spec, lanes=5)
     two = audit(tmp_path / "2", cases, target, spec, lanes=64)
     assert one.hash == two.hash
     for o in one.outcomes("cell"):
-        assert o.kind in ("broken", "held", "already_wrong")
+        assert o.kind in ("broken", "held", "already_wrong", *(("certified",) if structured else ()))
         assert o.meter.get("forward", 0) <= spec.threat.budget.looks
         if o.finding is not None and o.finding.ok:
             assert o.finding.cost is not None and o.finding.cost.value <= pset.radius + 1e-6
@@ -127,7 +129,7 @@ def test_two_renderings_of_the_same_proof_agree(entry: Any, seed: int) -> None:
     stored = x[0].numpy().astype(np.uint8)
     assert pset.check(case, stored, theta) is None
     shifted = np.roll(stored, 3, axis=2)
-    if np.abs(shifted.astype(int) - stored.astype(int)).max() > 2:
+    if np.abs(shifted.astype(int) - stored.astype(int)).max() > 2 + getattr(pset, "noise", 0):
         assert pset.check(case, shifted, theta) is not None
     assert pset.check(case, stored, None) is not None
     first = pset.axes()[0]

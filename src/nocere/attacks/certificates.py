@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from nocere.attacks.base import Certificate
+from nocere.attacks.structure.checkers import linear_linf, tree_ensemble, tree_leaf_box
 from nocere.core.candidate import Candidate, Judge, Proof
 from nocere.core.case import Case
 from nocere.threats.base import PerturbationSet
@@ -32,7 +33,12 @@ def exhaustive(case: Case[Any], pset: PerturbationSet, judge: Judge, claim: Cert
     return not any(f.ok for f in judge.judge(members))
 
 
-CHECKERS: dict[str, Checker] = {"exhaustive": exhaustive}
+CHECKERS: dict[str, Checker] = {
+    "exhaustive": exhaustive,
+    "linear_linf": linear_linf,
+    "tree_leaf_box": tree_leaf_box,
+    "tree_ensemble": tree_ensemble,
+}
 
 
 def accepted(case: Case[Any], pset: PerturbationSet, judge: Judge, claim: Certificate) -> bool:

@@ -1,4 +1,4 @@
-"""A scikit-learn estimator as a target: scores from `predict_proba` or `decision_function`."""
+"""A scikit-learn estimator as a target: scores from `predict_proba` or `decision_function`, structure where known."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nocere.core.decision import Decision, to_json
 from nocere.core.errors import TargetError
 from nocere.core.registry import register
 from nocere.targets.base import Access, check_scores, to_logits
+from nocere.targets.extract import structure_of
 
 
 @register("target", "sklearn", source="scikit-learn estimator API")
@@ -23,12 +24,12 @@ class SklearnTarget:
     """A fitted scikit-learn estimator or pipeline on flattened stored values [n, C*H*W].
 
     `source` is the SHA-256 of the model's file where there is one: it then stands for the estimator in the fingerprint.
-    Scaling belongs into the estimator (a Pipeline), so that budgets stay in stored units. Score access only.
+    Scaling belongs into the estimator (a Pipeline), so that budgets stay in stored units. Linear models, trees, forests
+    and boosted trees also give their structure (see `extract`); there are no gradients.
     """
 
     stochastic = False
     tiles = True
-    access: frozenset[Access] = frozenset({"labels", "scores"})
 
     def __init__(self, estimator: Any, decision: Decision, *, name: str = "model", source: str = "") -> None:
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
@@ -48,6 +49,9 @@ class SklearnTarget:
         self.decision = decision
         self.name = name
         self.fingerprint = digest({"decision": to_json(decision), "state": source or self.state()})
+        self.structure = structure_of(estimator, decision, self._scores)
+        granted: list[Access] = ["labels", "scores", *(("structure",) if self.structure is not None else ())]
+        self.access: frozenset[Access] = frozenset(granted)
 
     def state(self) -> str:
         # Pickled twice: the first round settles which equal strings are one object, which pickles would tell apart.
@@ -56,13 +60,17 @@ class SklearnTarget:
 
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         x = numpy(batch.x)
-        flat = x.reshape(len(x), -1)
         try:
-            if hasattr(self._estimator, "predict_proba"):
-                raw = to_logits(self._estimator.predict_proba(flat), self.decision, self.name)
-            else:
-                raw = np.asarray(self._estimator.decision_function(flat))
+            return self._scores(x.reshape(len(x), -1))
         except ValueError as e:
             first = str(e).split("\n", 1)[0]
             raise TargetError(f"{self.name} failed on input of shape {tuple(x.shape)}: {first}") from e
-        return check_scores(raw, len(batch), self.decision, self.name)
+
+    def _scores(self, flat: NDArray[Any]) -> NDArray[np.float64]:
+        # Whole numbers in double precision: a scaler would keep the search's float32.
+        flat = flat.astype(np.float64)
+        if hasattr(self._estimator, "predict_proba"):
+            raw = to_logits(self._estimator.predict_proba(flat), self.decision, self.name)
+        else:
+            raw = np.asarray(self._estimator.decision_function(flat))
+        return check_scores(raw, len(flat), self.decision, self.name)
