@@ -62,13 +62,13 @@ class RotationTranslation:
         return stored(out)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        return check_render(case, x, proof, self.axes(), _render)
+        return check_render(case, x, proof, self.axes(), render_again)
 
     def cost(self, case: Case[Any], x: Any, proof: Proof) -> Cost:
         return parameter_cost(case, x, proof, "angle", self.unit)
 
 
-def _render(x0: NDArray[Any], theta: Mapping[str, float]) -> NDArray[np.float64]:
+def render_again(x0: NDArray[Any], theta: Mapping[str, float]) -> NDArray[np.float64]:
     """The checker's own rendering, by scipy's affine transform."""
     from scipy.ndimage import affine_transform
 
