@@ -5,13 +5,25 @@ Exact searches must find what can be broken and prove the rest; what is claimed 
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.images import audit, cell
-from tests.structures import BITS, DECISIONS, ENSEMBLES, LINEAR, TREES, brute_force, judged_by_itself, target
+from tests.structures import (
+    BITS,
+    DECISIONS,
+    ENSEMBLES,
+    LINEAR,
+    TOP,
+    TREES,
+    brute_force,
+    every_point,
+    judged_by_itself,
+    target,
+)
 
 from nocere.attacks.base import Certificate
 from nocere.attacks.certificates import CHECKERS, accepted
@@ -19,7 +31,9 @@ from nocere.attacks.structure.leaf_box import LeafBox
 from nocere.attacks.structure.linear import ClosedForm
 from nocere.attacks.structure.threshold import ThresholdSearch
 from nocere.audit.referee import Referee
+from nocere.audit.truth import MET, ReluNet, relu_truth, tree_truth
 from nocere.cases.image import ImageCodec
+from nocere.core.batch import Batch
 from nocere.core.budget import Budget, Meter
 from nocere.core.goal import Goal
 from nocere.threats.pixels import Linf
@@ -168,3 +182,60 @@ def test_claims_about_another_kind_of_model_or_set_are_refused() -> None:
     assert not accepted(case, L2(0.0, BITS), court, Certificate(0, "linear_linf", {"mixes": []}))
     assert accepted(case, Linf(0.0, BITS), court, Certificate(0, "linear_linf", {"mixes": []}))
     assert set(CHECKERS) >= {"linear_linf", "tree_leaf_box", "tree_ensemble"}
+
+
+# --- the truth that evaluators are measured with ---------------------------------------------------------------------
+
+
+def _conditions(k: int, label: int) -> tuple[Any, Any]:
+    e = np.eye(k)
+    return np.array([e[j] - e[label] for j in range(k) if j != label]), np.zeros(k - 1)
+
+
+def net_mean(layers: Any) -> Any:
+    """Mean scores over all stored values, of a sample."""
+    return ReluNet(tuple(layers)).scores(np.random.default_rng(0).integers(0, TOP + 1, (500, 4))).mean(0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_program_of_a_small_net_equals_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d, hidden, k = 4, 6, 3
+    sizes = [d, hidden, hidden, k]
+    layers = [(rng.normal(size=(b, a)) / np.sqrt(a), rng.normal(size=b)) for a, b in itertools.pairwise(sizes)]
+    # Centred, so that labels change within the range of stored values.
+    layers[0] = (layers[0][0], layers[0][1] - layers[0][0].sum(1) * TOP / 2)
+    layers[-1] = (layers[-1][0], layers[-1][1] - net_mean(layers))
+    net = ReluNet(tuple(layers))
+    answers = set()
+    for radius in (1, 2):
+        for x0 in rng.integers(0, TOP + 1, (6, d)):
+            points = every_point(x0, radius)
+            scores = net.scores(points)
+            label = int(net.scores(x0[None])[0].argmax())
+            weight, offset = _conditions(k, label)
+            truth = relu_truth(net, weight, offset, np.maximum(x0 - radius, 0), np.minimum(x0 + radius, TOP))
+            most = float((scores @ weight.T + offset).max())
+            assert truth.answer == ("broken" if most > MET else "robust"), (radius, x0, most)
+            if truth.x is not None:
+                assert int(net.scores(truth.x[None])[0].argmax()) != label
+                assert int(np.abs(truth.x - x0).max()) <= radius and truth.x.min() >= 0 and truth.x.max() <= TOP
+            answers.add(truth.answer)
+    assert answers == {"broken", "robust"}
+
+
+@pytest.mark.parametrize("name", ["tree", "forest", "boosted"])
+def test_the_program_of_trees_equals_brute_force(name: str) -> None:
+    model: Any = target(name, "softmax_4")
+    answers = set()
+    for x0 in np.random.default_rng(2).integers(0, TOP + 1, (12, 4)):
+        label = int(model.structure.outputs(x0[None])[0].argmax())
+        weight, offset = _conditions(4, label)
+        points = every_point(x0, 2)
+        raw = model.scores(Batch(points, (None,) * len(points)))  # type: ignore[arg-type]
+        most = float((raw @ weight.T).max())
+        truth = tree_truth(model.structure, weight, offset, np.maximum(x0 - 2, 0), np.minimum(x0 + 2, TOP))
+        if abs(most) > CLEAR:
+            assert truth.answer == ("broken" if most > 0 else "robust"), (x0, most)
+        answers.add(truth.answer)
+    assert answers == {"broken", "robust"}
