@@ -19,6 +19,8 @@ from nocere.attacks.item import NOT_FINITE, NOTHING, NOTHING_CHANGED
 from nocere.attacks.outcome import Outcome
 from nocere.audit.measures.measure import CellResult, Results, by_case, state_at
 from nocere.audit.referee import SAFETY
+from nocere.core.errors import NocereError
+from nocere.core.registry import get
 
 SHARE = 0.05  # of the cases looked at: fewer raise no alarm
 UNBOUNDED_SHARE = 0.1  # of cases that may stay unbroken although anything was allowed
@@ -244,6 +246,7 @@ def _unbounded(cells: Sequence[_Searched]) -> Iterator[Indicator]:
 def _black_box(cells: Sequence[_Searched]) -> Iterator[Indicator]:
     whites = [s for s in cells if s.white and not s.plan["view"]]
     for w in whites:
+        yield from _later_stages(w)
         mine = by_case(w.cell)
         for b in cells:
             if (b.white and not b.plan["view"]) or not _same_game(w.plan, b.plan):
@@ -257,6 +260,22 @@ def _black_box(cells: Sequence[_Searched]) -> Iterator[Indicator]:
                 how = "transfer" if b.plan["view"] else "without gradients"
                 seen = f"broken {how} (cell {b.name}), and not by gradients (cell {w.name})"
                 yield from _fires("black_box_wins", [w.name], r, seen, beaten, len(looked))
+
+
+def _later_stages(w: _Searched) -> Iterator[Indicator]:
+    """A cascade in which an attack without gradients broke what those with gradients before it could not."""
+    blind = {a["name"] for a in w.plan["attacks"] if _is_blind(a["name"])}
+    for r in w.cell.radii:
+        late = [o for o in w.at(r, "broken") if o.stage in blind and o.trace.gradients]
+        seen = "broken by a later stage without gradients, of those that gradients had left"
+        yield from _fires("black_box_wins", [w.name], r, seen, len(late), len(late) + len(w.climbed(r)))
+
+
+def _is_blind(attack: str) -> bool:
+    try:
+        return "gradients" not in get("attack", attack).make.needs  # type: ignore[attr-defined]
+    except NocereError:
+        return False  # made in Python and not registered: nothing is known of it
 
 
 def _same_game(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+# Cells that test the search, not the model: nearly every case must break where any image is allowed, and a search by
+# scores must not find what gradients miss.
+SANITY: list[dict[str, Any]] = [
+    {"name": "sanity-unbounded", "threat": "image.linf", "radii": [255], "aim": "flip", "sanity": True, "limit": 16,
+     "attacks": [{"name": "image.pgd", "steps": 20, "restarts": 2}]},
+    {"name": "sanity-black-box", "threat": "image.linf", "radii": [2, 8], "aim": "flip", "sanity": True, "limit": 16,
+     "attacks": [{"name": "image.square", "queries": 300}]},
+]  # fmt: skip
+
 NEEDS_GRADIENTS = "noise searched with gradients: the target gives none"
 
 
@@ -11,7 +20,8 @@ def image_standard(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """Cells of the standard image audit, and what they leave untested for this target.
 
     Noise at whole grey levels with its random control at equal size and at equal evaluations, the paper's confident
-    flip, L2 noise, camera angle sampled and worst case, brightness, contrast, blur and JPEG.
+    flip, L2 noise, two small cells that test the search (any image allowed; by scores only), camera angle sampled and
+    worst case, brightness, contrast, blur and JPEG.
     """
     searched: list[dict[str, Any]] = [
         {"name": "noise-linf", "threat": "image.linf", "radii": [1, 2, 4, 8], "aim": "flip", "attacks": [
@@ -20,6 +30,7 @@ def image_standard(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
          "attacks": [{"name": "image.pgd", "steps": 20}]},
         {"name": "noise-l2", "threat": "image.l2", "radii": [50, 100, 200, 400], "aim": "flip",
          "attacks": [{"name": "image.pgd", "steps": 20}]},
+        *SANITY,
     ]  # fmt: skip
     open_to_all: list[dict[str, Any]] = [
         {"name": "control-random", "threat": "image.linf", "radii": [2], "aim": "sample", "limit": 50,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.attacks.base import Ask, AttackDefaults, Job, Search
+from nocere.attacks.image.draws import averaged
 from nocere.attacks.losses import LOSSES, Loss, wanted
 from nocere.core.errors import UsageError
 from nocere.core.registry import register
@@ -29,6 +30,7 @@ class Apgd(AttackDefaults):
         loss: "margin", "ce" or "dlr"; heads other than a softmax of several labels have one direction for all three.
         targets: 0 climbs the loss as it is; k > 0 pushes towards each of the k best other labels in turn.
         first: where the first start is: "original" or "random" (as in the reference).
+        eot: draws that a gradient is averaged over, for targets that answer at random.
     """
 
     steps: int = 100
@@ -36,6 +38,7 @@ class Apgd(AttackDefaults):
     loss: Loss = "margin"
     targets: int = 0
     first: Literal["original", "random"] = "original"
+    eot: int = 1
     name: ClassVar[str] = "image.apgd"
     needs: ClassVar[frozenset[Access]] = frozenset({"gradients"})
 
@@ -45,6 +48,8 @@ class Apgd(AttackDefaults):
                 f"image.apgd needs at least one step and one start, and targets from 0; got {self.steps}, "
                 f"{self.restarts} and {self.targets}."
             )
+        if self.eot < 1:
+            raise UsageError(f"image.apgd averages over at least one draw; got eot = {self.eot}.")
         if self.loss not in LOSSES:
             raise UsageError(f"image.apgd climbs one of {', '.join(LOSSES)}; got {self.loss!r}.")
 
@@ -75,7 +80,7 @@ class Apgd(AttackDefaults):
         last = x
         best_x, best_g = x.clone(), torch.zeros_like(x)
         for t in range(self.steps):
-            answer = yield Ask(x, alive, grad=True, loss=self.loss, towards=towards)
+            answer = yield from averaged(Ask(x, alive, grad=True, loss=self.loss, towards=towards), self.eot)
             g, value = answer.grad, answer.loss
             if not answer.live.all():
                 keep = answer.live

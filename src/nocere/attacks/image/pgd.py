@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nocere.attacks.base import Ask, AttackDefaults, Job, Search
+from nocere.attacks.image.draws import averaged
 from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.targets.base import Access
@@ -34,18 +35,22 @@ class Pgd(AttackDefaults):
         restarts: number of starts.
         step: first step as a share of the radius; it shrinks linearly to a tenth of that.
         momentum: weight of the last displacement, as in APGD.
+        eot: draws that a gradient is averaged over, for targets that answer at random.
     """
 
     steps: int = 20
     restarts: int = 1
     step: float = 0.5
     momentum: float = 0.25
+    eot: int = 1
     name: ClassVar[str] = "image.pgd"
     needs: ClassVar[frozenset[Access]] = frozenset({"gradients"})
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1:
             raise UsageError(f"image.pgd needs at least one step and one start; got {self.steps} and {self.restarts}.")
+        if self.eot < 1:
+            raise UsageError(f"image.pgd averages over at least one draw; got eot = {self.eot}.")
         if not 0 < self.step <= 2:
             raise UsageError(f"image.pgd: step is a share of the radius in (0, 2]; got {self.step}.")
 
@@ -68,7 +73,7 @@ class Pgd(AttackDefaults):
                 x = pset.random(draws, x0, radius)
             last = torch.zeros_like(x)
             for t in range(self.steps):
-                answer = yield Ask(x, alive, grad=True)
+                answer = yield from averaged(Ask(x, alive, grad=True), self.eot)
                 if not answer.live.all():
                     keep = answer.live
                     alive, x, x0, last, radius = alive[keep], x[keep], x0[keep], last[keep], radius[keep]
