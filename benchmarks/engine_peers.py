@@ -8,6 +8,8 @@ which none of its attacks used here needs: empty modules stand in where they are
 # ruff: noqa: ARG001 - one signature for all
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import sys
@@ -22,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-warnings.filterwarnings("ignore", module=r"(art|foolbox|adv_lib|torchattacks|autoattack)\b.*")
+warnings.filterwarnings("ignore", module=r"(art|foolbox|adv_lib|torchattacks|autoattack|torch|torchvision)\b.*")
 logging.getLogger("art").setLevel(logging.ERROR)
 
 SEED = 0
@@ -47,17 +49,29 @@ def prepare() -> dict[str, str]:
     """Make every peer importable, and return those that are not, with the reason."""
     if find_spec("visdom") is None:
         sys.modules["visdom"] = types.ModuleType("visdom")
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError):
-        sys.modules["torchvision"] = types.ModuleType("torchvision")
-        sys.modules["torchvision"].models = None  # type: ignore[attr-defined]
+    _torchvision()
     missing = absent()
     if "auto-attack" not in missing:
         sys.path.insert(0, os.environ["NOCERE_AUTOATTACK"])
     for name, why in missing.items():
         print(f"not compared: {name}: {why}")
     return missing
+
+
+def _torchvision() -> None:
+    """Make torchvision importable: without its compiled operators where they do not fit torch, empty where absent."""
+    if find_spec("torchvision") is None:
+        sys.modules["torchvision"] = types.ModuleType("torchvision")
+        sys.modules["torchvision"].models = None  # type: ignore[attr-defined]
+        return
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        # Only this part asks for the operators, and no attack here uses them.
+        sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+        import torchvision  # noqa: F401
 
 
 def _seeded() -> None:
@@ -180,9 +194,8 @@ def reference_autoattack(
     _seeded()
     version: dict[str, Any] = {"version": "custom", "attacks_to_run": list(parts)} if parts else {"version": "standard"}
     made = AutoAttack(net, eps=eps, seed=SEED, verbose=False, device="cpu", **version)
-    if parts:
-        made.apgd.n_restarts = 5
-    return made.run_standard_evaluation(x, y, bs=128)
+    with contextlib.redirect_stdout(io.StringIO()):  # its warnings about two classes
+        return made.run_standard_evaluation(x, y, bs=128)
 
 
 # --- labels only -----------------------------------------------------------------------------------------------------
@@ -266,3 +279,43 @@ def art_patch(
     )  # fmt: skip
     made.generate(x.numpy(), y.numpy())
     return torch.from_numpy(made.apply_patch(held.numpy(), scale=scale))
+
+
+# --- for strength ----------------------------------------------------------------------------------------------------
+
+
+def adv_lib_apgd(net: nn.Module, x: Tensor, y: Tensor, eps: float, classes: int, steps: int = 100) -> Tensor:
+    from adv_lib.attacks import apgd, apgd_targeted
+
+    _seeded()
+    if classes < 4:
+        return apgd(net, x, y, eps, float("inf"), n_iter=steps, n_restarts=5, loss_function="ce")
+    return apgd_targeted(net, x, y, eps, float("inf"), n_iter=steps, n_restarts=1, num_targets=min(9, classes - 1))
+
+
+def adv_lib_fmn(net: nn.Module, x: Tensor, y: Tensor, eps: float, classes: int, steps: int = 100) -> Tensor:
+    """The smallest change that it finds, whatever the budget."""
+    from adv_lib.attacks import fmn
+
+    _seeded()
+    return fmn(net, x, y, float("inf"), steps=steps)
+
+
+def everything(classes: int) -> dict[str, Callable[..., Tensor]]:
+    """What a careful user of the peers would run at one budget, cheapest first."""
+    parts = ("apgd-ce", "fab", "square") if classes < 4 else ()
+
+    def full(net: nn.Module, x: Tensor, y: Tensor, eps: float, classes: int) -> Tensor:
+        return reference_autoattack(net, x, y, eps, classes, parts)
+
+    def more(run: Callable[..., Tensor], **about: Any) -> Callable[..., Tensor]:
+        return lambda *a: run(*a, **about)
+
+    return {
+        "Foolbox PGD-100": more(foolbox_pgd, steps=100),
+        "ART PGD-100": more(art_pgd, steps=100),
+        "adv-lib APGD": adv_lib_apgd,
+        "adv-lib FMN": adv_lib_fmn,
+        "ART Square": more(art_square, queries=300),
+        "auto-attack, working parts" if parts else "auto-attack standard": full,
+    }
