@@ -65,7 +65,7 @@ def _torchvision() -> None:
         sys.modules["torchvision"].models = None  # type: ignore[attr-defined]
         return
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
             del sys.modules[name]

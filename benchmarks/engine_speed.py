@@ -281,19 +281,20 @@ def processes(at: Settings) -> None:
         (folder / "build.py").write_text(
             f"import sys\nsys.path.insert(0, {str(here)!r})\n"
             "import pathlib\nimport engine_world as ew\n"
-            f"def net():\n    return ew.world('pneumonia', True, pathlib.Path({str(at.data)!r}), "
-            f"pathlib.Path({str(at.cache)!r})).net\n"
+            f"def net():\n    return ew.world('pneumonia', True, pathlib.Path({str(at.data.resolve())!r}), "
+            f"pathlib.Path({str(at.cache.resolve())!r})).net\n"
         )
         (folder / "card.toml").write_text(
             '[target]\nkind = "torch"\nfactory = "build.py:net"\n[input]\nchannels = 1\n'
             '[decision]\nkind = "softmax"\nlabels = ["0", "1"]\n'
         )
-        file = (at.data / "cxr" / "pneumoniamnist28_balanced.npz").resolve()
+        test = ew.world("pneumonia", True, at.data, at.cache).test
+        np.savez(folder / "cases.npz", test_images=test.x[:, 0], test_labels=test.y[:, None])
         wall: dict[tuple[int, int], float] = {}
         for n in (128, 128 + 2 * at.n):
             plan = folder / f"plan{n}.toml"
             plan.write_text(
-                f'name = "processes"\ntarget = "card.toml"\n[cases]\ndataset = "image.medmnist"\nfile = "{file}"\n'
+                f'name = "processes"\ntarget = "card.toml"\n[cases]\ndataset = "image.medmnist"\nfile = "cases.npz"\n'
                 f'limit = {n}\nlabels = {{ "0" = "0", "1" = "1" }}\n'
                 '[[cell]]\nname = "noise"\nthreat = "image.linf"\nradii = [8]\naim = "worst"\n'
                 'attacks = [{ name = "image.pgd", steps = 40 }]\n'
