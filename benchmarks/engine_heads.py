@@ -353,10 +353,10 @@ def peer_cell(row: Row, run: Callable[[Row], Tensor], clean: float, truth: float
 
 
 def verdict(found: float, clean: float, truth: float, reach: float) -> str:
-    """ "ok" is within its budget, and at most five points above the truth."""
+    """ "ok" is within its budget, and five points or a tenth of the way short of the truth at most."""
     if reach > 1.01:
         return f"outside: {reach:.0f} x eps"
-    if found <= truth + 0.05:
+    if found <= truth + max(0.05, 0.1 * (clean - truth)):
         return "ok"
     return "did nothing" if found >= clean - 0.02 else "weak"
 

@@ -208,6 +208,7 @@ class Counted(nn.Module):
         super().__init__()
         self.net = net
         self.rows = 0
+        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         self.rows += len(x)
