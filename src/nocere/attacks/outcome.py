@@ -101,7 +101,8 @@ class Outcome:
                 f["ok"], f["why"], f["margin"], cost, None, tuple(f["margins"]), f["rate"],
                 None if p is None else tuple(p), f["proof"],
             )  # fmt: skip
-        trace = Trace(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["trace"].items()})
+        seen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["trace"].items()}
+        trace = Trace(**seen)
         return cls(
             data["case_id"], data["radius"], data["kind"], data["why"], data["stage"], finding,
             data["certificate"], data["meter"], trace,

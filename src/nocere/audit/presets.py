@@ -58,9 +58,9 @@ def image_strong(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
         {"name": "image.apgd", "steps": 30},
         {"name": "image.apgd", "steps": 100, "loss": "ce", "first": "random"},
         {"name": "image.apgd", "steps": 100, "targets": 9},
-        {"name": "image.square", "queries": 1000},
     ]
-    return _noise(cascade, gradients)
+    cells, left = _noise(cascade, gradients)
+    return [*cells, *SANITY], left
 
 
 def image_autoattack(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
