@@ -67,7 +67,8 @@ class Minimal(AttackDefaults):
             shrink = 0.001 + share * 0.049
             slope = (answer.grad * pset.ascend(answer.grad)).flatten(1).sum(1).double().cpu().numpy()
             foretold = far + np.where(met, 0.0, -answer.margin) / np.maximum(slope, 1e-30)
-            grown = np.where(np.isfinite(nearest), length * (1 + shrink), foretold)
+            # A little more than foretold: rounding to the lattice may fall short of the edge again and again.
+            grown = (1 + shrink) * np.where(np.isfinite(nearest), length, foretold)
             length = np.where(met, np.minimum(length, nearest) * (1 - shrink), grown)
             if not walks:  # a largest change has whole levels
                 length = np.where(met, np.minimum(np.ceil(length), np.ceil(far) - 1), np.ceil(length))
