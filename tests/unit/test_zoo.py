@@ -44,17 +44,17 @@ NET = small_net()
 
 
 def audited(
-    folder: Path, module: nn.Module, *extra: Any, stochastic: bool = False, eot: int = 1, **more: Any
+    folder: Path, module: nn.Module, *extra: Any, n: int = N, stochastic: bool = False, eot: int = 1, **more: Any
 ) -> Bundle:
     """A member behind the audit that the preset makes: noise, any image allowed, by scores; one lenient criterion."""
     target = TorchTarget(module, DECISION, stochastic=stochastic)
     from nocere.core.batch import Batch
 
-    x = pictures(N)
-    seeds = np.arange(N, dtype=np.uint64) if stochastic else None
-    scores = target.scores(Batch(torch.from_numpy(x).float(), (None,) * N, seeds))[:, 0]  # type: ignore[arg-type]
+    x = pictures(n)
+    seeds = np.arange(n, dtype=np.uint64) if stochastic else None
+    scores = target.scores(Batch(torch.from_numpy(x).float(), (None,) * n, seeds))[:, 0]  # type: ignore[arg-type]
     cases = CaseSet.of([array_case(f"{i}", x[i], Truth.of(LABELS[int(s > 0)])) for i, s in enumerate(scores)])
-    few = tuple(r.id for r in cases.refs)[:12]
+    few = tuple(r.id for r in cases.refs)[: n // 2]
     cells = (
         cell(cases, (Pgd(20, 2, eot=eot),), name="noise", radii=(RADIUS,)),
         cell(cases, (Pgd(20, 2, eot=eot),), name="any", radii=(255.0,), ids=few, sanity=True),
@@ -122,12 +122,12 @@ def test_margins_that_sink_into_rounding_are_flagged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", [zoo.Noisy(NET), zoo.Resized(NET)], ids=["noisy", "resized"])
 def test_randomness_is_found_or_averaged(tmp_path: Path, member: nn.Module) -> None:
     with pytest.raises(TargetError, match="answers differently to the same input"):
-        audited(tmp_path / "undeclared", member)
+        audited(tmp_path / "undeclared", member, n=8)
     few = Draws(12, 0.5)
-    single = audited(tmp_path / "declared", member, stochastic=True, draws=few)
+    single = audited(tmp_path / "declared", member, n=8, stochastic=True, draws=few)
     if broken(single) < 0.9:
         assert word(single) in ("INCONCLUSIVE", "FAIL")
         assert "random_without_average" in keys(single)
-    averaged = audited(tmp_path / "averaged", member, stochastic=True, eot=4, draws=few)
+    averaged = audited(tmp_path / "averaged", member, n=8, stochastic=True, eot=16)
     assert broken(averaged) >= 0.9
     assert "random_without_average" not in keys(averaged)

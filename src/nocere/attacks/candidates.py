@@ -65,8 +65,8 @@ class Candidates:
                 if m > 0 and self.stops and not minimises:
                     fresh.append(item)
         if "gradients" in cohort.attack.needs:
-            for r in np.unique(rows[inside]):
-                cohort.items[int(r)].highs.append(cohort.items[int(r)].high)
+            for item in (cohort.items[int(r)] for r in np.unique(rows[inside])):
+                item.highs += [item.high] if np.isfinite(item.high) else []
         return list(dict.fromkeys(fresh))
 
     def visit(self, items: Sequence[Item]) -> None:

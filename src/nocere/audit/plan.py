@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nocere.attacks.base import Attack
 from nocere.audit.criteria import Criterion
-from nocere.audit.presets import PRESETS
+from nocere.audit.presets import PRESETS, WHOLE_RANGE
 from nocere.audit.referee import Draws
 from nocere.audit.spec import CellSpec, Spec
 from nocere.cases.image import ImageCodec
@@ -202,7 +202,7 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     ids = _limited(cases, c.limit)
     # What the attacker is granted is what the search uses, so that the report does not call a grid white box.
     searched: frozenset[Access] = frozenset({"scores", "labels"})
-    if any("gradients" in a.needs for a in attacks):
+    if any(a.needs & {"gradients", "structure"} for a in attacks):
         searched = target.access
     access = target.access & (searched if c.access is None else frozenset(c.access))
     if not any(a.needs <= access for a in attacks):
@@ -223,7 +223,11 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     budget = Budget(c.looks, c.confirms, c.campaign)
     threat = Threat(pset, goal, access, budget, c.gains, c.harmed)
     fit = _fit(cases, ids, c.fit) if any(a.scope == "group" for a in attacks) else frozenset()
-    return CellSpec(c.name, threat, attacks, c.radii, aim, ids, fit, search=c.search, sanity=c.sanity)
+    radii = c.radii
+    if c.sanity and args.get("bits", 8) > 8:
+        # The whole range of 8 bits stands for the whole range.
+        radii = tuple(float((1 << args["bits"]) - 1) if r == WHOLE_RANGE else r for r in c.radii)
+    return CellSpec(c.name, threat, attacks, radii, aim, ids, fit, search=c.search, sanity=c.sanity)
 
 
 def _fit(cases: CaseSet, ids: tuple[str, ...], share: float) -> frozenset[str]:

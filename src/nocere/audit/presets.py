@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+WHOLE_RANGE = 255  # of 8 bits
 # Cells that test the search, not the model: nearly every case must break where any image is allowed, and a search by
 # scores must not find what gradients miss.
 SANITY: list[dict[str, Any]] = [
-    {"name": "sanity-unbounded", "threat": "image.linf", "radii": [255], "aim": "flip", "sanity": True, "limit": 16,
-     "attacks": [{"name": "image.pgd", "steps": 20, "restarts": 2}]},
+    {"name": "sanity-unbounded", "threat": "image.linf", "radii": [WHOLE_RANGE], "aim": "flip", "sanity": True,
+     "limit": 16, "attacks": [{"name": "image.pgd", "steps": 20, "restarts": 2}]},
     {"name": "sanity-black-box", "threat": "image.linf", "radii": [2, 8], "aim": "flip", "sanity": True, "limit": 16,
      "attacks": [{"name": "image.square", "queries": 300}]},
 ]  # fmt: skip
