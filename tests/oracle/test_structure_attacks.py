@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.images import audit, cell
+from tests.oracle.test_linear_model import closed_form
 from tests.structures import (
     BITS,
     DECISIONS,
@@ -22,6 +23,7 @@ from tests.structures import (
     brute_force,
     every_point,
     judged_by_itself,
+    pictured,
     target,
 )
 
@@ -36,7 +38,7 @@ from nocere.cases.image import ImageCodec
 from nocere.core.batch import Batch
 from nocere.core.budget import Budget, Meter
 from nocere.core.goal import Goal
-from nocere.threats.pixels import Linf
+from nocere.threats.pixels import L2, Linf
 
 STRUCTURE = frozenset({"scores", "labels", "structure"})
 # The referee wants ten times the target's noise, which is at least 1e-6.
@@ -168,8 +170,6 @@ def test_a_checker_accepts_exactly_what_brute_force_confirms(
 
 
 def test_claims_about_another_kind_of_model_or_set_are_refused() -> None:
-    from nocere.threats.pixels import L2
-
     model = target("logistic", "one_logit")
     cases = judged_by_itself(model, 4, 4, seed=9)
     referee = Referee(model, ImageCodec(), cases)
@@ -182,6 +182,32 @@ def test_claims_about_another_kind_of_model_or_set_are_refused() -> None:
     assert not accepted(case, L2(0.0, BITS), court, Certificate(0, "linear_linf", {"mixes": []}))
     assert accepted(case, Linf(0.0, BITS), court, Certificate(0, "linear_linf", {"mixes": []}))
     assert set(CHECKERS) >= {"linear_linf", "tree_leaf_box", "tree_ensemble"}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_smallest_budgets_of_a_linear_model_are_the_closed_form(tmp_path: Path, norm: str) -> None:
+    """Pictures of 432 values away from the ends of their range: the dual norm is the optimum, up to whole numbers."""
+    cases, model = pictured("logistic", 16)
+    x = np.array([c.x for c in cases])
+    weight, bias = model.structure.weight.T, model.structure.bias  # type: ignore[union-attr]
+    exact = closed_form(x, model.decision, weight, bias, norm)
+    pset: Any = Linf() if norm == "linf" else L2()
+    radii = (1.0, 8.0, 32.0) if norm == "linf" else (10.0, 80.0, 600.0)
+    spec = cell(cases, (ClosedForm(),), pset=pset, radii=radii, aim="closest", access=STRUCTURE)
+    compared = 0
+    for o in audit(tmp_path / "b", cases, model, spec).outcomes("cell"):
+        optimum = exact[int(o.case_id[-3:])]
+        if o.kind == "broken":
+            # Shorter than one level everywhere, whole numbers cannot follow the slope: there the n steepest values
+            # changed by one level each are what can be had.
+            steepest = np.cumsum(np.sort(np.abs(weight[0]))[::-1])
+            unit = np.sqrt(1 + np.searchsorted(steepest, optimum * np.linalg.norm(weight[0])))
+            l2 = 1.02 * optimum if optimum > np.sqrt(weight.size) else unit
+            assert optimum <= o.radius <= (np.floor(optimum) + 1.0 if norm == "linf" else l2 + 1.0)
+            compared += 1
+        elif o.kind == "certified":
+            assert norm == "linf" and o.radius < optimum
+    assert compared >= 8
 
 
 # --- the truth that evaluators are measured with ---------------------------------------------------------------------
