@@ -172,7 +172,7 @@ def gaps(x: Any, decision: Any, weight: Any, bias: Any) -> tuple[np.ndarray[Any,
 def test_linear_optimum(tmp_path: Path, norm: str, attack: Any) -> None:
     decision, weight, bias = heads()["one_logit"]
     # Scaled so that optima spread over some thousand grey levels, and over many pixels.
-    weight, bias = weight / 8, bias / 8 + 0.4
+    weight, bias = weight / 8, bias / 8 - 0.3
     x = pictures(24, seed=4)
     cases = labelled(x, decision, weight, bias)
     gap, way = gaps(x, decision, weight, bias)

@@ -1,4 +1,4 @@
-"""Changes of few pixels by gradient: the pixels of largest saliency first, then swaps for better ones."""
+"""Changes of few pixels by gradient: projected descent finds a first choice of pixels, swaps find better ones."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from nocere.attacks.base import Ask, AttackDefaults, Job, Search
 from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.targets.base import Access
+from nocere.threats.pixels import per_row
 from nocere.threats.sparse import L0, largest
 
 
 @register(
     "attack",
     "image.sparse",
-    source="saliency: Papernot et al. 2016, arXiv:1511.07528; swaps in the manner of Sparse-RS, arXiv:2006.12834",
+    source="PGD-L0: Croce & Hein 2019, arXiv:1909.05040; saliency: Papernot et al. 2016, arXiv:1511.07528; swaps: ours",
     access="gradients",
     threat="image.l0",
 )
 @dataclass(frozen=True, slots=True)
 class Sparse(AttackDefaults):
-    """Changes few pixels, each to the ends of its range, chosen by gradient times range and improved by swaps.
+    """Changes few pixels, chosen by gradient times range and improved by swaps.
 
-    Every step proposes to exchange the weakest changed pixels for the most promising unchanged ones. The exchange
-    stands if the margin rises; otherwise fewer are exchanged, and those that did not help are left out for a while.
+    A third of the steps are projected gradient descent. From its best point on, every step proposes to exchange the
+    weakest changed pixels for the most promising unchanged ones. The exchange stands if the margin rises; otherwise
+    fewer are exchanged, and those that did not help are left out for a while.
 
     Args:
         steps: gradient evaluations a start.
@@ -39,9 +41,9 @@ class Sparse(AttackDefaults):
     needs: ClassVar[frozenset[Access]] = frozenset({"gradients"})
 
     def __post_init__(self) -> None:
-        if self.steps < 2 or self.restarts < 1:
+        if self.steps < 3 or self.restarts < 1:
             raise UsageError(
-                f"image.sparse needs at least two steps and one start; got {self.steps} and {self.restarts}."
+                f"image.sparse needs at least three steps and one start; got {self.steps} and {self.restarts}."
             )
 
     def search(self, job: Job) -> Search:
@@ -65,16 +67,23 @@ class Sparse(AttackDefaults):
         import torch
 
         assert isinstance(job.pset, L0)
-        best = _Rows.start(x, np.floor(job.radius[alive]))
-        for _ in range(self.steps):
+        best, last, descent = _Rows.start(x, np.floor(job.radius[alive])), torch.zeros_like(x), self.steps // 3
+        for t in range(self.steps):
             answer = yield Ask(x, alive, grad=True)
             best = best.heard(x, answer)
             if not answer.live.all():
-                keep = answer.live
-                alive, best = alive[keep], best.take(torch.as_tensor(keep))
+                keep = torch.as_tensor(answer.live)
+                alive, best, x, last, answer.grad = alive[answer.live], *best.take(keep, x, last, answer.grad)
                 if alive.size == 0:
                     break
-            x = best.proposal(job.x0[alive], job.pset.span)
+            if t < descent:
+                share = per_row(job.radius[alive] * (0.5 - 0.45 * t / descent), x)
+                far = x + job.pset.ascend(answer.grad) * share + 0.25 * last
+                moved = job.pset.project(far, job.x0[alive], job.radius[alive])
+                last, x = moved - x, moved
+            else:
+                best.swaps = best.pixels if t == descent else best.swaps
+                x = best.proposal(job.x0[alive], job.pset.span)
         return alive
 
 
@@ -102,9 +111,9 @@ class _Rows:
         none = torch.zeros(len(x), x[0, 0].numel(), dtype=torch.bool)
         return cls(x, torch.zeros_like(x), torch.full((len(x),), -torch.inf), n, n, none, none)
 
-    def take(self, keep: Any) -> _Rows:
-        """These rows."""
-        return _Rows(*(getattr(self, name)[keep] for name in self.__slots__))
+    def take(self, keep: Any, *others: Any) -> tuple[Any, ...]:
+        """These rows, and those of other tensors."""
+        return _Rows(*(getattr(self, name)[keep] for name in self.__slots__)), *(v[keep] for v in others)
 
     def heard(self, x: Any, answer: Any) -> _Rows:
         """After an answer to `x`: rows that rose move there; the others exchange half as many from where they were."""
