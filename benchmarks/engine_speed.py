@@ -33,6 +33,7 @@ from nocere.audit.work import Source
 from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget
 from nocere.core.goal import Goal
+from nocere.targets.twin import search_twin
 from nocere.threats.base import Threat
 from nocere.threats.geometry import RotationTranslation
 from nocere.threats.patch import Patch
@@ -333,6 +334,9 @@ def main() -> None:
     cache = ew.cache_of(args.cache)
     print(f"torch {torch.__version__}, numpy {np.__version__}, {platform.machine()}, {torch.get_num_threads()} thread")
     worlds = [ew.world(n, k == "hardened", args.data, cache) for n in args.nets for k in args.kinds]
+    for world in worlds:
+        # What is imported at first use is not what is measured: once for nocere's twin, once for the peers.
+        search_twin(world.target(), next(iter(world.cases(1))))
     for section in args.sections:
         SECTIONS[section](Settings(worlds, missing, args.n, args.repeats, args.data, cache))
 
