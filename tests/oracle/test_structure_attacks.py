@@ -29,6 +29,7 @@ from tests.structures import (
 
 from nocere.attacks.base import Certificate
 from nocere.attacks.certificates import CHECKERS, accepted
+from nocere.attacks.structure import checkers
 from nocere.attacks.structure.leaf_box import LeafBox
 from nocere.attacks.structure.linear import ClosedForm
 from nocere.attacks.structure.threshold import ThresholdSearch
@@ -132,41 +133,48 @@ def test_one_class_against_two_others_is_never_decided_wrongly(tmp_path: Path, n
     assert decided >= 20
 
 
-@pytest.mark.parametrize(
-    ("name", "decision", "kind", "data"),
-    [
-        ("logistic", "one_logit", "linear_linf", {"mixes": []}),
-        ("logistic", "softmax_4", "linear_linf", {"mixes": [[1.0, -9.0, -9.0, -9.0], [0.0], "nothing"]}),
-        ("tree", "softmax_4", "tree_leaf_box", {"leaves": -1}),
-        ("forest", "two_logit", "tree_ensemble", {}),
-        ("boosted", "softmax_4", "tree_ensemble", {}),
-    ],
-)
+CLAIMS = [
+    *(("logistic", head, "linear_linf", {"mixes": []}) for head in DECISIONS),
+    ("logistic", "softmax_4", "linear_linf", {"mixes": [[1.0, -9.0, -9.0, -9.0], [0.0]]}),
+    *(("tree", head, "tree_leaf_box", {"leaves": 0}) for head in ("one_vs_rest", "softmax_4")),
+    *(("forest", head, "tree_ensemble", {}) for head in ("one_logit", "two_logit", "one_vs_rest", "softmax_4")),
+    *(("boosted", head, "tree_ensemble", {}) for head in ("one_logit", "one_vs_rest", "softmax_4")),
+]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["whole", "bound"])
+@pytest.mark.parametrize(("name", "decision", "kind", "data"), CLAIMS)
 def test_a_checker_accepts_exactly_what_brute_force_confirms(
-    name: str, decision: str, kind: str, data: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, name: str, decision: str, kind: str, data: dict[str, Any], alone: bool
 ) -> None:
-    """Claims made for every case, true or not: the checker decides alone."""
+    """Claims made for every case, goal and radius, true or not: the checker decides.
+
+    Alone with its bound (no point is asked, no box is split) it may refuse what is true, never accept what is not.
+    """
+    if alone:
+        monkeypatch.setattr(checkers, "POINTS", 0)
+        monkeypatch.setattr(checkers, "BOXES", 1)
     model = target(name, decision)
-    cases = judged_by_itself(model, 4, 24, seed=9)
+    cases = judged_by_itself(model, 4, 16, seed=9)
     referee = Referee(model, ImageCodec(), cases)
     clean = {c.case_id: np.array(c.margins) for c in referee.clean([r.id for r in cases.refs])}
-    goal, pset = Goal(), Linf(2.0, BITS)
-    literals: Any = {i: goal.bind(cases.load(i), model.decision, m) for i, m in clean.items()}
-    court = referee.court(pset, goal, literals, Meter(Budget(10)))
-    verdicts = set()
-    for case in cases:
-        most = brute_force(model, case, goal, 2)
-        for leaves in range(1, 40) if "leaves" in data else (0,):
-            claim = Certificate(0, kind, {**data, "leaves": leaves} if "leaves" in data else data)
-            stands = accepted(case, pset, court, claim)
-            assert not (stands and most > 0), (case.id, most)
-            if stands:
-                break
-        if "nothing" not in str(data):
-            assert stands or most > -CLEAR, (case.id, most)
-        verdicts.add(stands)
-    if "nothing" not in str(data):
-        assert verdicts == {True, False}
+    verdicts = []
+    for goal, radius in itertools.product(GOALS[decision], (0, 1, 2)):
+        pset = Linf(float(radius), BITS)
+        literals: Any = {i: goal.bind(cases.load(i), model.decision, m) for i, m in clean.items()}
+        court = referee.court(pset, goal, literals, Meter(Budget(10)))
+        for case in cases:
+            most = brute_force(model, case, goal, radius)
+            # The number of leaves is the only thing that has to be claimed right.
+            claims = [Certificate(0, kind, {**data, "leaves": n}) for n in (range(1, 40) if "leaves" in data else (0,))]
+            stands = any(accepted(case, pset, court, c) for c in claims)
+            assert not (stands and most > 0), (goal, radius, case.id, most)
+            # For one condition at a time the bound of a linear model is the truth.
+            plain = kind == "linear_linf" and decision != "one_vs_rest" and goal == Goal()
+            if not alone or plain:
+                assert stands or most > -CLEAR, (goal, radius, case.id, most)
+            verdicts.append(stands)
+    assert 0 < sum(verdicts) < len(verdicts)
 
 
 def test_claims_about_another_kind_of_model_or_set_are_refused() -> None:
