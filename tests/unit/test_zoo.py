@@ -131,3 +131,25 @@ def test_randomness_is_found_or_averaged(tmp_path: Path, member: nn.Module) -> N
     averaged = audited(tmp_path / "averaged", member, n=8, stochastic=True, eot=16)
     assert broken(averaged) >= 0.9
     assert "random_without_average" not in keys(averaged)
+
+
+def test_averaged_gradients_are_the_means_of_their_draws() -> None:
+    from nocere.attacks.base import Answer, Ask
+    from nocere.attacks.image.draws import averaged
+
+    rng = np.random.default_rng(0)
+    asking = averaged(Ask(torch.zeros(3, 2), np.array([4, 7, 9]), grad=True, towards=np.array([0, 1, -1])), 5)
+    ask = next(asking)
+    np.testing.assert_array_equal(ask.rows, [4] * 5 + [7] * 5 + [9] * 5)
+    np.testing.assert_array_equal(ask.towards, [0] * 5 + [1] * 5 + [-1] * 5)
+    assert ask.x.shape == (15, 2)
+    grad, margin, live = rng.normal(size=(15, 2)), rng.normal(size=15), np.ones(15, dtype=bool)
+    live[7] = False
+    with pytest.raises(StopIteration) as done:
+        asking.send(Answer(margin, torch.from_numpy(grad), live, 2 * margin))
+    mean = done.value.value
+    for k in range(3):
+        np.testing.assert_allclose(mean.grad[k], sum(grad[5 * k + d] for d in range(5)) / 5)
+        np.testing.assert_allclose(mean.margin[k], sum(margin[5 * k + d] for d in range(5)) / 5)
+    np.testing.assert_allclose(mean.loss, 2 * mean.margin)
+    assert mean.live.tolist() == [True, False, True]
