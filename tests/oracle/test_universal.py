@@ -88,3 +88,24 @@ def test_without_fit_cases_or_shared_changes_it_says_so(tmp_path: Path) -> None:
     fit = frozenset(r.id for r in cases.refs[:6])
     bundle = audit(tmp_path / "b", cases, target, cell(cases, (Universal(),), pset=L0(), radii=(4.0,), fit=fit))
     assert all("no one change for many cases" in o.why for o in bundle.outcomes("cell"))
+
+
+@pytest.mark.parametrize("share", [0.35, 0.65])
+def test_of_two_opposed_directions_the_one_that_turns_more_is_taken(tmp_path: Path, share: float) -> None:
+    """Untargeted on two classes, a linear model leaves two candidates: all towards one class, or all towards the other."""
+    decision, weight, _ = heads()["one_logit"]
+    x = pictures(90, seed=12)
+    w = weight[0] / 8
+    z = x.reshape(90, -1) @ w - np.log(decision.threshold / (1 - decision.threshold))
+    bias = np.array([-float(np.quantile(z, share))])
+    cases = labelled(x, decision, w[None], bias)
+    fit = frozenset(r.id for r in cases.refs[:45])
+    dual = float(np.abs(w).sum())
+    radius = float(np.ceil(np.abs(z + bias).max() / dual))
+    bundle = audit(
+        tmp_path / "b", cases, TorchTarget(Linear(w[None], bias), decision),
+        cell(cases, (Universal(),), radii=(radius,), fit=fit),
+    )  # fmt: skip
+    broken = {o.case_id for o in bundle.outcomes("cell") if o.kind == "broken"}
+    larger = decision.labels[int(share < 0.5)]
+    assert broken == {r.id for r in cases.refs[45:] if r.truth.label == larger}

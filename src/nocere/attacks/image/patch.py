@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.attacks.base import Ask, AttackDefaults, Job, Search, Share
-from nocere.attacks.image.universal import one_radius, shuffled, unmet
+from nocere.attacks.image.universal import one_radius, pull, shuffled
 from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.targets.base import Access
@@ -187,7 +187,7 @@ class PatchUniversal(AttackDefaults):
                 answer = yield Ask(
                     x.detach(), rows, grad=True, proofs=[place_proof(p) for p in places], loss="ce"
                 )  # fmt: skip
-                (g,) = torch.autograd.grad(x, texels, -answer.grad * unmet(answer))
+                (g,) = torch.autograd.grad(x, texels, -answer.grad * pull(answer))
                 texels.grad = g
                 adam.step()
                 with torch.no_grad():

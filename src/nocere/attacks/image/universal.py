@@ -14,6 +14,8 @@ from nocere.core.registry import register
 from nocere.targets.base import Access
 from nocere.threats.base import Projects, Shifts
 
+CLIP = 9.0  # log odds of the goal, Shafahi et al. 2020
+
 
 def one_radius(job: Job, name: str) -> float:
     """The radius that all cases of a universal attack share.
@@ -33,11 +35,16 @@ def shuffled(job: Job, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return rows[np.argsort(job.rng.uniform(rows, (1,))[:, 0], kind="stable")]
 
 
-def unmet(answer: Answer) -> Any:
-    """Weight of each row: near 1 while its goal is far, near 0 once it is met by far (the slope of a logistic loss)."""
+def pull(answer: Answer) -> Any:
+    """Weight of each row: that of ascent on the cross-entropy, which is near 1 where the goal is met and small far off.
+
+    Weighing the cases that are still far instead would pull two classes against each other, and break few of either.
+    Cases that are met by far need no more (clipped cross-entropy, Shafahi et al. 2020).
+    """
     import torch
 
-    weight = torch.sigmoid(-torch.as_tensor(answer.loss, dtype=answer.grad.dtype))
+    loss = torch.as_tensor(answer.loss, dtype=answer.grad.dtype)
+    weight = torch.sigmoid(loss) * (loss < CLIP)
     return weight.view(-1, *[1] * (answer.grad.ndim - 1))
 
 
@@ -91,7 +98,7 @@ class Universal(AttackDefaults):
                 rows = order[start : start + self.batch]
                 x0 = job.x0[rows]
                 answer = yield Ask(pset.project(x0 + delta, x0, job.radius[rows]), rows, grad=True, loss="ce")
-                g = (answer.grad * unmet(answer)).sum(0, keepdim=True)
+                g = (answer.grad * pull(answer)).sum(0, keepdim=True)
                 delta = pset.project(grey + delta + share * radius * pset.ascend(g), grey, [radius]) - grey
             x0 = job.x0[fit]
             answer = yield Ask(pset.project(x0 + delta, x0, job.radius[fit]), fit)
