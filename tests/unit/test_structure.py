@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.structures import ENSEMBLES, LINEAR, TOP, TREES, estimators, table, target
+from tests.structures import ENSEMBLES, LINEAR, TOP, TREES, estimators, pictured, table, target
 
 from nocere.core.decision import OneLogit, Softmax
 from nocere.targets.sklearn import SklearnTarget
@@ -97,3 +97,15 @@ def test_arrays_cannot_be_written() -> None:
         made.value[0] = 1.0
     with pytest.raises(ValueError, match="read-only"):
         target("logistic", "one_logit").structure.weight[0] = 1.0  # type: ignore[union-attr]
+
+
+def test_plans_grant_structure_to_the_attacks_that_need_it() -> None:
+    from nocere.audit.plan import Plan, resolve
+
+    cases, model = pictured("tree", 6)
+    tables = [
+        {"name": "by-leaves", "threat": "image.linf", "radii": [1.0], "aim": "flip", "attacks": ["tree.leaf_box"]},
+        {"name": "drawn", "threat": "image.linf", "radii": [1.0], "aim": "flip", "attacks": ["image.random_noise"]},
+    ]
+    spec = resolve(Plan.model_validate({"name": "p", "cell": tables}), model, cases)
+    assert [("structure" in c.threat.access) for c in spec.cells] == [True, False]

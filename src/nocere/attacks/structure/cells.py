@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.attacks.structure.box import Box
+from nocere.core.errors import UsageError
 from nocere.targets.structure import TreeEnsemble
+
+MOST = 50_000_000  # ends of leaves that are held at once: 0.4 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ class Cells:
 
 
 def reachable(trees: TreeEnsemble, b: Box) -> list[Cells]:
-    """For every tree, the cells of its leaves inside of the box."""
+    """For every tree, the cells of its leaves inside of the box.
+
+    Raises:
+        UsageError: there are too many to be held at once.
+    """
     features = _tested(trees, b)
     tree = np.arange(len(trees.roots))
     node = trees.roots.copy()
@@ -52,6 +59,8 @@ def reachable(trees: TreeEnsemble, b: Box) -> list[Cells]:
     place[features] = np.arange(len(features))
     done: list[tuple[NDArray[np.int64], ...]] = []
     while node.size:
+        if low.size > MOST:
+            raise UsageError(f"The trees have more leaves and features inside of this box than {MOST} numbers hold.")
         leaf = trees.feature[node] < 0
         done.append((tree[leaf], node[leaf], low[leaf], high[leaf]))
         tree, node, low, high = tree[~leaf], node[~leaf], low[~leaf], high[~leaf]
