@@ -138,11 +138,13 @@ def test_averaged_gradients_are_the_means_of_their_draws() -> None:
     from nocere.attacks.image.draws import averaged
 
     rng = np.random.default_rng(0)
-    asking = averaged(Ask(torch.zeros(3, 2), np.array([4, 7, 9]), grad=True, towards=np.array([0, 1, -1])), 5)
+    asking = averaged(
+        Ask(torch.arange(6.0).view(3, 2), np.array([4, 7, 9]), grad=True, towards=np.array([0, 1, -1])), 5
+    )
     ask = next(asking)
     np.testing.assert_array_equal(ask.rows, [4] * 5 + [7] * 5 + [9] * 5)
     np.testing.assert_array_equal(ask.towards, [0] * 5 + [1] * 5 + [-1] * 5)
-    assert ask.x.shape == (15, 2)
+    np.testing.assert_array_equal(ask.x, [[0, 1]] * 5 + [[2, 3]] * 5 + [[4, 5]] * 5)
     grad, margin, live = rng.normal(size=(15, 2)), rng.normal(size=15), np.ones(15, dtype=bool)
     live[7] = False
     with pytest.raises(StopIteration) as done:
