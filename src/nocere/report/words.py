@@ -14,7 +14,7 @@ ICONS = {"PASS": "✔", "FAIL": "✖", "INCONCLUSIVE": "?", "ERROR": "!", "MEASU
 MEANINGS = {
     "PASS": "Every criterion is met by its whole interval.",
     "FAIL": "At least one criterion is missed by its whole interval.",
-    "INCONCLUSIVE": "At least one criterion is not decided: its interval contains its limit, or its search is in doubt.",
+    "INCONCLUSIVE": "At least one criterion is undecided: its interval contains its limit, or its search is in doubt.",
     "ERROR": "At least one criterion could not be measured.",
     "MEASURED": "No criterion was written before the run: measurements only.",
 }
