@@ -24,7 +24,7 @@ from nocere.threats.pixels import per_row
 
 # Values of one case's probes that are drawn, and asked, in one turn.
 TURN = 1 << 15
-HOPS = (4.0, 2.0, 1.0, 0.5, 0.25)
+HOPS = (4.0, 1.0, 0.3)
 # Root mean square of a probe, as a share of that of the change it starts from.
 PROBE = 0.1
 FEWEST = 16
@@ -45,7 +45,7 @@ class HopSkipJump(AttackDefaults):
 
     queries: int = 1000
     probes: int = 25
-    memory: float = 0.5
+    memory: float = 0.9
     name: ClassVar[str] = "image.hopskipjump"
     needs: ClassVar[frozenset[Access]] = frozenset({"labels"})
     minimal: ClassVar[bool] = True
