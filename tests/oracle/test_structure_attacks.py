@@ -30,14 +30,16 @@ from tests.structures import (
 from nocere.attacks.base import Certificate
 from nocere.attacks.certificates import CHECKERS, accepted
 from nocere.attacks.structure import checkers
+from nocere.attacks.structure.clauses import clauses
 from nocere.attacks.structure.leaf_box import LeafBox
 from nocere.attacks.structure.linear import ClosedForm
 from nocere.attacks.structure.threshold import ThresholdSearch
 from nocere.audit.referee import Referee
 from nocere.audit.truth import MET, ReluNet, relu_truth, tree_truth
-from nocere.cases.image import ImageCodec
+from nocere.cases.image import ImageCodec, array_case
 from nocere.core.batch import Batch
 from nocere.core.budget import Budget, Meter
+from nocere.core.case import Truth
 from nocere.core.goal import Goal
 from nocere.threats.pixels import L2, Linf
 
@@ -216,6 +218,31 @@ def test_smallest_budgets_of_a_linear_model_are_the_closed_form(tmp_path: Path, 
         elif o.kind == "certified":
             assert norm == "linf" and o.radius < optimum
     assert compared >= 8
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["scores", "probabilities"])
+@pytest.mark.parametrize("head", DECISIONS)
+def test_clauses_say_when_a_goal_is_met(head: str, linked: bool) -> None:
+    """On random outputs, against the decision's own margins."""
+    decision, _ = DECISIONS[head]
+    rng = np.random.default_rng(4)
+    outputs: Any = rng.normal(size=(2000, decision.columns))
+    scores, link = outputs, "identity"
+    if linked:
+        outputs = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+        outputs = outputs if decision.columns > 1 else rng.random((2000, 1))
+        link = "log" if decision.exclusive and decision.columns > 1 else "logit"
+        scores = np.log(outputs) if link == "log" else np.log(outputs / (1.0 - outputs))
+    margins = decision.margins(scores)
+    for goal in GOALS[head]:
+        case = array_case("c", np.zeros((1, 1, 2), np.uint8), Truth.of(decision.labels[0]))
+        lit: Any = goal.bind(case, decision, np.ones(len(decision.labels)))
+        met = goal.margin(lit.take(np.zeros(2000, dtype=int)), margins) > 0
+        found = clauses(decision, goal, lit.weight[0], lit.offset[0], link)  # type: ignore[arg-type]
+        said = np.any([(c.values(outputs) > 0).all(1) for c in found], axis=0)
+        assert not (met & ~said).any() and met.any() and not met.all()
+        if head != "one_vs_rest" or linked:
+            np.testing.assert_array_equal(met, said)
 
 
 # --- the truth that evaluators are measured with ---------------------------------------------------------------------
