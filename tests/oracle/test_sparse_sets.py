@@ -108,6 +108,20 @@ def test_realised_l1_changes_keep_their_length(seed: int) -> None:
     assert L1(asked).check(case, L1(asked).realise(x, case, asked), None) is None
 
 
+def test_one_grey_level_and_one_pixel_beyond_are_refused() -> None:
+    case = array_case("c", np.full((3, 4, 4), 100, np.uint8), Truth.of("a"))
+    x = case.x.copy()
+    x[0, 0, :3] += np.uint8(20)
+    assert L1(60.0).check(case, x, None) is None and L0(3.0).check(case, x, None) is None
+    x[1, 0, 0] -= 1  # of a pixel that is changed already
+    assert L0(3.0).check(case, x, None) is None
+    refused = L1(60.0).check(case, x, None)
+    assert refused is not None and "61 grey levels" in refused.why
+    x[2, 3, 3] += 1
+    refused = L0(3.0).check(case, x, None)
+    assert refused is not None and "4 pixels" in refused.why
+
+
 def test_realised_l0_changes_keep_the_largest() -> None:
     case = array_case("c", np.full((3, 2, 2), 100, np.uint8), Truth.of("a"))
     x = torch.full((3, 2, 2), 100.0)
