@@ -30,7 +30,10 @@ from tests.structures import (
 from nocere.attacks.base import Certificate
 from nocere.attacks.certificates import CHECKERS, accepted
 from nocere.attacks.structure import checkers
+from nocere.attacks.structure.box import Box
+from nocere.attacks.structure.cells import reachable
 from nocere.attacks.structure.clauses import clauses
+from nocere.attacks.structure.cliques import reach
 from nocere.attacks.structure.leaf_box import LeafBox
 from nocere.attacks.structure.linear import ClosedForm
 from nocere.attacks.structure.threshold import ThresholdSearch
@@ -243,6 +246,26 @@ def test_clauses_say_when_a_goal_is_met(head: str, linked: bool) -> None:
         assert not (met & ~said).any() and met.any() and not met.all()
         if head != "one_vs_rest" or linked:
             np.testing.assert_array_equal(met, said)
+
+
+@pytest.mark.parametrize("name", ["forest", "boosted"])
+def test_merged_leaves_keep_every_part_that_meets_the_goal(name: str) -> None:
+    """The bound alone, without the greedy search before it: its best cell is the best point of the box."""
+    model: Any = target(name, "softmax_4")
+    trees, met = model.structure, 0
+    for case in judged_by_itself(model, 4, 16, seed=5):
+        x0 = case.x.astype(np.int64).ravel()
+        lit: Any = Goal().bind(case, model.decision, np.ones(4))
+        found = clauses(model.decision, Goal(), lit.weight[0], lit.offset[0], trees.link)
+        b = Box(x0, np.maximum(x0 - 2, 0), np.minimum(x0 + 2, TOP))
+        left = reach(reachable(trees, b), trees.base, found, 4_000_000)
+        assert left is not None
+        most = brute_force(model, case, Goal(), 2)
+        if most > CLEAR:
+            margins = model.decision.margins(trees.linked(left.value))
+            assert Goal().margin(lit.take(np.zeros(len(left), dtype=int)), margins).max() == pytest.approx(most)
+            met += 1
+    assert 0 < met < 16
 
 
 # --- the truth that evaluators are measured with ---------------------------------------------------------------------
