@@ -49,7 +49,11 @@ def test_a_photograph_under_two_claims_is_found(place: Path, capsys: pytest.Capt
     assert np.corrcoef(a.ravel(), moved.ravel())[0, 1] > 0.9
     capsys.readouterr()
     assert run("later.csv", "--group", "claim", "--index", "kept.npz", "--out", "more", "-q") == 4
-    assert "1 pairs among 1 new images and 3 of the index." in capsys.readouterr().out
+    assert "1 pair among 1 new images and 3 of the index." in capsys.readouterr().out
+    assert run("later.csv", "--group", "claim", "--index", "kept.npz", "-q") == 0  # nothing in it is new now
+    assert "0 pairs among 0 new images and 4 of the index." in capsys.readouterr().out
+    assert run("later.csv", "--group", "claim", "--index", "later.csv", "-q") == 2
+    assert "another kind of file" in capsys.readouterr().err
     assert run("both.csv", "--group", "path", "--out", "found", "-q") == 2  # not an empty folder
 
 

@@ -54,8 +54,8 @@ def append(site: Path, files: list[Path], /) -> int:
     files
         Folders written by `nocere audit run`, or any files.
     """
-    from nocere.core.canonical import sha256
     from nocere.provenance.capture import load
+    from nocere.provenance.fingerprint.reading import received_hash
     from nocere.provenance.site import Draft, Site
 
     drafts = []
@@ -67,9 +67,7 @@ def append(site: Path, files: list[Path], /) -> int:
             bundle.verify()
             drafts.append(Draft("bundle", {"manifest": bundle.hash}, label=str(path)))
         else:
-            content = load(path)
-            assert isinstance(content, bytes)
-            drafts.append(Draft.committed("file", {}, {"f0": sha256(content)}, label=str(path)))
+            drafts.append(Draft.committed("file", {}, {"f0": received_hash(load(path))}, label=str(path)))
     with Site.open(site) as at:
         for path, index in zip(files, at.write("audit", drafts), strict=True):
             print(f"{index}\t{path}")
@@ -279,7 +277,7 @@ def rotate(site: Path, /, *, retire: Annotated[bool, Parameter(negative="")] = F
 
 @app.command
 def erase(site: Path, index: int, /) -> int:
-    """Forget the secrets of a record: nobody can open its commitments any more. The log stays whole.
+    """Forget the secrets of a record, and of the records about it: nobody can open them any more. The log stays whole.
 
     Example: `nocere log erase site 17`
 
@@ -293,8 +291,9 @@ def erase(site: Path, index: int, /) -> int:
     from nocere.provenance.site import Site
 
     with Site.open(site) as at:
-        at.vault.erase(index)
-    print(f"The secrets of record {index} are erased here. Erase them in every backup of the vault too.")
+        erased = at.erase(index)
+    of = f"record {index}" if len(erased) == 1 else f"records {', '.join(map(str, erased))}"
+    print(f"The secrets of {of} are erased here. Erase them in every backup of the vault too.")
     return 0
 
 
@@ -334,4 +333,5 @@ def restore(copy: Path, site: Path, /) -> int:
 
     size = restore_site(copy, site)
     print(f"Restored: {size} entries. Check it: nocere log fsck {site}")
+    print("If the vault came back too, so did secrets that were erased after this backup: erase them again.")
     return 0

@@ -37,8 +37,8 @@ def reuse(
     path
         Its column with the path.
     index
-        Keeps the images' features: those in it are compared with the new ones too. It shows the images to whoever
-        reads it; keep it where the images are kept.
+        Keeps the images' features: those in it are compared with the new ones too. Images that are in it already, by
+        their path, are not new. It shows the images to whoever reads it; keep it where the images are kept.
     out
         New folder for pairs.csv and a picture of each pair.
     quiet
@@ -55,14 +55,17 @@ def reuse(
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not an empty folder.", "Choose another folder.")
     held = Index.load(index) if index is not None and index.exists() else Index()
-    before, bad = len(held), list[str]()
+    before, bad, known = len(held), list[str](), 0
     files: dict[str, Path] = {}
     with progress(quiet) as told:
         for k, (file, whose) in enumerate(images, 1):
             try:
                 for id, plane in frames(file):
-                    held.add(id, whose, plane)
                     files[id] = file
+                    if id in held:
+                        known += 1
+                    else:
+                        held.add(id, whose, plane)
             except NocereError as e:
                 bad.append(f"{file}: {e}")
             told("describing", k, len(images))
@@ -87,6 +90,7 @@ def reuse(
     blank = [id for id in held.unsearchable if id in files]
     for line in (*bad, *(f"{id}: it shows too little detail to be found again." for id in blank)):
         print(f"nocere: not searched: {line}", file=sys.stderr)
-    searched = len(files) - len(blank)
-    print(f"{len(found)} pairs among {searched} new images" + (f" and {before} of the index." if before else "."))
+    searched = len(files) - len(blank) - known
+    pairs = f"{len(found)} pair{'' if len(found) == 1 else 's'}"
+    print(f"{pairs} among {searched} new images" + (f" and {before} of the index." if before else "."))
     return int(Exit.USAGE if bad or blank else Exit.UNVERIFIED if found else Exit.PASS)

@@ -11,6 +11,7 @@ from nocere.provenance.fingerprint.tiers import Fingerprint
 from nocere.provenance.keys import Keyring
 from nocere.provenance.log.fsck import fsck
 from nocere.provenance.log.log import Log
+from nocere.provenance.log.store import DATABASE
 from nocere.provenance.merkle import HashReader, root
 from nocere.provenance.records import Record, parse
 from nocere.provenance.site import LOG, PRIVATE, VAULT, Site, opened
@@ -33,6 +34,8 @@ def check_site(folder: Path, told: Told) -> tuple[int, list[str]]:
         raise UsageError(f"There is no log in {folder}.", f"Make one: nocere log init {folder} --origin NAME")
     told("log", 0, 1)
     problems = fsck(folder / LOG, key=Site.log_keys(folder))
+    if not (folder / LOG / DATABASE).is_file():
+        problems.append(f"The log's database {folder / LOG / DATABASE} is missing: restore it (nocere log restore).")
     told("log", 1, 1)
     try:
         with Log.open(folder / LOG) as log:
@@ -44,6 +47,7 @@ def check_site(folder: Path, told: Told) -> tuple[int, list[str]]:
                 problems += audit.entry(index, entry)
                 if index % 256 == 0 or index + 1 == size:
                     told("records", index + 1, size)
+            problems += audit.chains()
             vault.close()
     except NocereError as e:
         # The log's files do not even read: fsck has named them, unless it is the vault.
@@ -57,7 +61,8 @@ class _Audit:
     def __init__(self, vault: Vault, hashes: HashReader) -> None:
         self.vault, self.hashes = vault, hashes
         self.ring = Keyring()
-        self.last: dict[str, dict[int, str]] = {}
+        # agent -> counter -> place in the log, hash, and what the record says is the hash of the one before.
+        self.chain: dict[str, dict[int, tuple[int, str, str]]] = {}
         self.roots: dict[int, str] = {}
 
     def entry(self, index: int, entry: bytes) -> list[str]:
@@ -71,16 +76,30 @@ class _Audit:
             return [e.message]
         return [*self._order(record), *self._row(record)]
 
+    def chains(self) -> list[str]:
+        """Every agent's records follow on one another by counter and hash.
+
+        Two processes of one agent may deliver in another order than they counted: the chain is what must be whole.
+        """
+        found = []
+        for agent, records in self.chain.items():
+            before = "0" * 64
+            for n, counter in enumerate(sorted(records)):
+                index, own, prev = records[counter]
+                if (counter != n and counter - 1 not in records) or prev != before:
+                    found.append(f"Record {index} does not follow on record {counter - 1} of {agent}: one is missing.")
+                before = own
+        return sorted(found)
+
     def _order(self, record: Record) -> list[str]:
-        """The agent's chain has no gap, and the checkpoint that it saw is one of this log's."""
+        """The agent has no other record with this counter, and the checkpoint that it saw is one of this log's."""
         found = []
         agent, counter = str(record.body["agent"]), int(record.body["counter"])
-        chain = self.last.setdefault(agent, {-1: "0" * 64})
+        chain = self.chain.setdefault(agent, {})
         if counter in chain:
             found.append(f"Record {record.index} repeats counter {counter} of {agent}.")
-        elif chain.get(counter - 1) != record.body["prev"]:
-            found.append(f"Record {record.index} does not follow on record {counter - 1} of {agent}: one is missing.")
-        chain[counter] = record.hash
+        else:
+            chain[counter] = (record.index, record.hash, str(record.body["prev"]))
         seen = record.body["seen"]
         size = int(seen["size"])
         if size <= record.index and size not in self.roots:

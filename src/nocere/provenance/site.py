@@ -272,6 +272,22 @@ class Site:
         receipts = self.log.append([r.entry for r in rows], [f"{r.agent}/{r.counter}" for r in rows])
         return list(zip(rows, receipts, strict=True))
 
+    def erase(self, index: int) -> list[int]:
+        """Forget the secrets of a record, and of every record about it; the places of all that were erased.
+
+        An inference record of a file holds that file's hash: erasing the capture alone would leave it to be found.
+
+        Raises:
+            UsageError: the vault holds no secrets of that record.
+        """
+        about = [("inference", f"input:{index}"), ("amendment", f"of:{index}")]
+        rows = [r for kind, name in about for r in self.vault.find(name, "1", kind, limit=-1)]
+        also = sorted(r.index for r in rows if r.index is not None and r.salt is not None)
+        self.vault.erase(index)
+        for other in also:
+            self.vault.erase(other)
+        return [index, *also]
+
     def clock_problem(self) -> str:
         """One sentence if the clock here is behind what the newest record claims, else empty."""
         size = self.log.size

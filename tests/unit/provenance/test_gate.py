@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,9 @@ def test_an_override_that_cannot_be_logged_hands_nothing_over(site: Site, monkey
     first = strict.open(CT)
     with pytest.raises(WriteError):
         first.verdict.record.result()
+    alarms.clear()
     assert strict.open(CT).array is None
+    assert [a for a in alarms if "cannot be written" in a and "No space left" in a]
     for g in (gate, strict):
         with pytest.raises(WriteError):
             g.close()
@@ -179,6 +182,54 @@ def test_a_broken_record_is_evidence_invalid_and_never_a_pass(tmp_path: Path) ->
     assert opened_.verdict.match.verdict is Verdict.EVIDENCE_INVALID
     assert opened_.array is None
     site.close()
+
+
+ROWS = {
+    "salt": "UPDATE record SET salt = zeroblob(32) WHERE idx = 5",
+    "a value": "UPDATE record SET clear = json_set(clear, '$.f1', json_extract(clear, '$.f0')) WHERE idx = 5",
+    "a value less": "UPDATE record SET clear = json_remove(clear, '$.f5') WHERE idx = 5",
+    "detail of another": "UPDATE record SET detail = (SELECT detail FROM record WHERE idx = 6) WHERE idx = 5",
+    "entry of another": "UPDATE record SET entry = (SELECT entry FROM record WHERE idx = 6) WHERE idx = 5",
+}
+SAID = {
+    "salt": "is not what the log committed to",
+    "a value": "The vault's f1 of record 5 is not what the log committed to",
+    "a value less": "does not belong to that record",
+    "detail of another": "The vault's detail of record 5 is not what the log committed to",
+    "entry of another": "copy of record 5 is not what the log holds",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_changed_row_of_the_vault_is_named(tmp_path: Path, name: str) -> None:
+    site, _ = site_at(tmp_path / "s", CT, MR)
+    with site.vault.writing():
+        assert site.vault._db.execute(ROWS[name]).rowcount == 1
+    with Gate(site, route(), alarm=silent) as gate:
+        shown = gate.open(CT)
+    assert shown.array is None
+    assert shown.verdict.match.verdict is Verdict.EVIDENCE_INVALID
+    assert SAID[name] in shown.verdict.sentence
+    site.close()
+
+
+def test_what_is_hashed_is_what_is_handed_over_unverified(site: Site) -> None:
+    suspect = edited(CT, one_pixel)
+    with Gate(site, route("mark"), alarm=silent) as gate:
+        array, judged = gate.open(suspect)
+    assert array is not None
+    index = judged.record.result()
+    row = site.vault.at(index)
+    assert row is not None
+    clear = opened(site.verified(index), row)
+    assert clear == {"f0": hashlib.sha256(suspect).hexdigest(), "tensor": tensor_hash(array)}
+    assert (array == FRAME.run(read(suspect))).all()
+
+
+def test_a_tensor_hash_is_of_shape_and_type_too() -> None:
+    zeros = [np.zeros(shape, dtype) for shape in ((2, 6), (6, 2), (12,)) for dtype in ("<i4", "<f4", "<u4")]
+    assert len({tensor_hash(z) for z in zeros}) == len(zeros)
+    assert tensor_hash(zeros[0].astype(">i4")) == tensor_hash(zeros[0])
 
 
 def test_captures_of_a_revoked_agent_do_not_verify_after_the_revocation(tmp_path: Path) -> None:
@@ -236,6 +287,26 @@ def test_a_correction_covers_an_attribute(tmp_path: Path) -> None:
     amend(site, done.fingerprint, print_of(site, corrected), [5], "correction")
     with Gate(site, route(), alarm=silent) as gate:
         assert gate.open(corrected).verdict.mode == "verified"
+        # Another value of the same attribute is not what was signed for.
+        other = gate.open(edited(CT, lambda ds: setattr(ds, "WindowCenter", "78")))
+        assert other.array is None
+        assert other.verdict.match.verdict is Verdict.MEANING_CHANGED
+    site.close()
+
+
+def test_an_amendment_is_of_the_records_that_it_signs_for(tmp_path: Path) -> None:
+    """The vault finds amendments; what they are about is what the log says."""
+    site, (first, second) = site_at(tmp_path / "s", CT, MR)
+    assert first.fingerprint is not None
+    amend(site, first.fingerprint, print_of(site, edited(CT, patient)), [first.index or 0], "merge")
+    with sqlite3.connect(site.folder / "private" / "vault.sqlite") as db:
+        row = (f"of:{second.index}", f"of:{first.index}")
+        assert db.execute("UPDATE tier SET name = ? WHERE name = ?", row).rowcount == 1
+    db.close()
+    with Gate(site, route(), alarm=silent) as gate:
+        shown = gate.open(edited(MR, patient))
+        assert shown.array is None
+        assert shown.verdict.match.verdict is Verdict.IDENTITY_COERCED
     site.close()
 
 

@@ -56,6 +56,11 @@ def test_malformed_records_are_refused(change: object) -> None:
         parse(seal(wrong, KEY), 0)
 
 
+def test_a_deep_record_is_refused() -> None:
+    with pytest.raises(VerificationError, match="no signed note of one line of JSON"):
+        parse(sign_note("[" * 8000 + "\n", [KEY]).encode(), 0)
+
+
 def test_only_canonical_json_is_a_record() -> None:
     spaced = json.dumps(body(), sort_keys=True)  # one space too many
     assert json.loads(spaced) == json.loads(dumps(body()))
@@ -129,6 +134,12 @@ def test_the_first_entry_is_the_registrar() -> None:
     fake = {**body("key", "capture"), "action": "enrol", "role": "capture", "vkey": KEY.verifier.vkey}
     with pytest.raises(VerificationError, match="Entry 0"):
         ring.extend([(0, seal(fake, KEY))], 1)
+    boss, other = SigningKey.generate("registrar"), SigningKey.generate("registrar")
+    first = {**body("key", "registrar"), "action": "enrol", "role": "registrar", "vkey": boss.verifier.vkey}
+    with pytest.raises(VerificationError, match="with its own key"):
+        ring.extend([(0, seal(first, other))], 1)
+    ring.extend([(0, seal(first, boss))], 1)
+    assert [k.role for k in ring.keys] == ["registrar"]
 
 
 def test_unknown_agents_and_roles_are_named(tmp_path: Path) -> None:

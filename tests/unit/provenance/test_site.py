@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from nocere.provenance.gate.gate import Gate
 from nocere.provenance.investigate.custody import bracket, timeline
 from nocere.provenance.keep import backup_site, restore_site
 from nocere.provenance.log.log import Log
+from nocere.provenance.records import seal
 from nocere.provenance.site import Draft, Site
 from nocere.provenance.vault import Vault
 
@@ -144,15 +148,49 @@ def test_erasing_closes_the_commitments_for_ever(site: Site) -> None:
     assert row is not None
     assert row.salt is not None
     salt, secret = row.salt, (row.clear or {})["f2"].encode()
+    packed = zlib.compress((row.detail or "").encode(), 1)
     size = site.log.size
     site.vault.erase(5)
-    site.close()
+    # At once, the write-ahead log included, and not only when the site is closed in good order.
     raw = b"".join(p.read_bytes() for p in (site.folder / "private").glob("vault*"))
+    site.close()
     assert salt not in raw
     assert secret not in raw
+    # The detail is compressed in the file, and the label may be a path with a name in it.
+    with closing(sqlite3.connect(site.folder / "private" / "vault.sqlite")) as db:
+        left = db.execute("SELECT salt, clear, detail, label FROM record WHERE idx = 5").fetchall()
+    assert left == [(None, None, None, "")]
+    assert not any(packed[i : i + 32] in raw for i in range(0, len(packed) - 32, 32))
     assert check_site(site.folder, quiet) == (size, [])
     with Site.open(site.folder) as again, pytest.raises(UsageError, match="no secrets"):
         again.vault.erase(5)
+
+
+def test_erasing_a_capture_erases_what_was_written_about_it(site: Site) -> None:
+    with Gate(site, route(site)) as gate:
+        about = gate.open(CT).verdict.record.result()
+    row = site.vault.at(about)
+    assert row is not None and row.salt is not None
+    assert site.erase(5) == [5, about]
+    left = [site.vault.at(i) for i in (5, about)]
+    assert [(r.salt, r.clear) for r in left if r] == [(None, None)] * 2
+    raw = b"".join(p.read_bytes() for p in (site.folder / "private").glob("vault*"))
+    assert row.salt not in raw
+
+
+def test_two_writers_of_one_agent_may_deliver_in_another_order(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters are given in the vault and places in the log: between the two another process may come first."""
+    append = site._append
+    monkeypatch.setattr(site, "_append", lambda rows: append(rows[::-1]))
+    first, second = site.write("audit", [Draft("bundle", {"manifest": c * 64}) for c in "ab"])
+    assert first == second + 1
+    assert check_site(site.folder, quiet) == (site.log.size, [])
+
+
+def test_fsck_misses_a_database_that_is_gone(site: Site) -> None:
+    site.close()
+    (site.folder / "log" / "log.sqlite").unlink()
+    assert any("database" in p and "is missing" in p for p in check_site(site.folder, quiet)[1])
 
 
 def test_fsck_names_what_is_wrong(site: Site) -> None:
@@ -178,6 +216,16 @@ def test_a_missing_record_of_an_agent_is_found(site: Site) -> None:
     problems = check_site(site.folder, quiet)[1]
     assert any("one is missing" in p for p in problems)
     assert any("no row of record 5" in p for p in problems)
+
+
+def test_a_chain_that_was_tampered_with_is_found(site: Site) -> None:
+    """A record that is in the log twice, and one that follows on another record than the agent's last one."""
+    body = dict(site.record(5).body)
+    site.log.append([site.record(5).entry, seal({**body, "counter": 1, "prev": "b" * 64}, site.key("capture"))])
+    problems = check_site(site.folder, quiet)[1]
+    size = site.log.size
+    assert f"Record {size - 2} repeats counter 0 of capture." in problems
+    assert f"Record {size - 1} does not follow on record 0 of capture: one is missing." in problems
 
 
 def test_a_lost_database_and_vault_come_back(site: Site, tmp_path: Path) -> None:
@@ -252,6 +300,7 @@ def test_the_timeline_has_every_showing(site: Site) -> None:
 
 CAPTURER = """
 import sys
+import zlib
 from pathlib import Path
 from nocere.provenance.capture import capture
 from nocere.provenance.site import Site

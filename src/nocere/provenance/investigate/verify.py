@@ -21,6 +21,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+UNBOUND = {"UNREGISTERED", "UNDECODABLE", "EVIDENCE-INVALID"}
 ROLES = {"capture": "capture", "amendment": "amend", "key": "registrar", "recipe": "registrar", "inference": "gate",
          "override": "gate", "bundle": "audit", "file": "audit"}  # fmt: skip
 
@@ -48,9 +49,14 @@ def unb64(text):
 
 
 def parse_vkey(vkey):
-    name, key_id, encoded = vkey.split("+", 2)
-    data = unb64(encoded)
-    need(data[0] == 1 and len(data) == 33, "the key is not Ed25519")
+    fields = vkey.split("+", 2)
+    need(len(fields) == 3 and all(fields), "the verifier key is malformed: it reads NAME+ID+BASE64")
+    name, key_id, encoded = fields
+    try:
+        data = unb64(encoded)
+    except ValueError:
+        raise Bad("the verifier key is malformed: it does not end in base64") from None
+    need(len(data) == 33 and data[0] == 1, "the key is not Ed25519")
     need(sha(name.encode(), b"\n", data)[:4].hex() == key_id, "the key does not match its id")
     return name, bytes.fromhex(key_id), data[1:]
 
@@ -205,11 +211,20 @@ def differences(a, b):
     }
 
 
+def follow(a, b):
+    """The verdicts that follow from two fingerprints alone; others (SUBSTITUTED, EVIDENCE-INVALID) may stand beside."""
+    coded = a["f2c"] is not None and a["f2c"] == b["f2c"]  # one codestream, decoders that differ by the last bit
+    samples = a["kind"] not in ("note", "json") and a["f2"] != b["f2"] and not coded
+    names = {"PIXELS-CHANGED": samples, "MEANING-CHANGED": a["f3"] != b["f3"], "IDENTITY-COERCED": a["f4"] != b["f4"]}
+    return {name for name, holds in names.items() if holds}
+
+
 # --- the package ---------------------------------------------------------------------------------------------------
 
 
 def verify(folder, vkey, suspect):
     """All checks; a line for each that passed."""
+    parse_vkey(vkey)
     package = json.loads((folder / "package.json").read_text())
     need(package["v"] == "nocere-evidence/1", "another version of package")
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {"package.json", "verify.py"}
@@ -244,17 +259,25 @@ def verify(folder, vkey, suspect):
     fingerprints = {p.stem: json.loads(p.read_text()) for p in (folder / "fingerprints").glob("*.json")}
     for fp in fingerprints.values():
         check_fingerprint(fp)
-    if "original" in fingerprints:
-        if package["record"] is not None:
-            disclosed = {n: o["value"] for n, o in openings[str(package["record"])].items()}
-            need(tiers_of(fingerprints["original"]) == disclosed, "the original is not the one that was captured")
-            yield f"the original is the one captured as record {package['record']}"
-        if "suspect" in fingerprints:
-            found = differences(fingerprints["original"], fingerprints["suspect"])
-            need(found == package["differences"], f"the differences are others than stated: {found}")
-            yield f"the differences are as stated: {', '.join(found['tiers']) or 'none'}"
+    record, stated = package["record"], {v["verdict"] for v in package["verdicts"]}
+    if record is None:
+        need(stated & UNBOUND, "verdicts are stated that need a captured record, and none is named")
+        yield "NO captured record is named: nothing here says what the suspect was at capture"
+    else:
+        need(bodies[record]["type"] == "capture", f"record {record} is no capture")
+        need("original" in fingerprints, "the fingerprint of the captured original is missing")
+        disclosed = {n: o["value"] for n, o in openings[str(record)].items()}
+        need(tiers_of(fingerprints["original"]) == disclosed, "the original is not the one that was captured")
+        yield f"the original is the one captured as record {record}"
+    if "original" in fingerprints and "suspect" in fingerprints:
+        found = differences(fingerprints["original"], fingerprints["suspect"])
+        need(found == package["differences"], f"the differences are others than stated: {found}")
+        missing = follow(fingerprints["original"], fingerprints["suspect"]) - stated
+        need(not missing, f"a verdict that follows is not stated: {', '.join(sorted(missing))}")
+        yield f"the differences are as stated: {', '.join(found['tiers']) or 'none'}"
     if suspect is not None:
         need("suspect" in fingerprints, "the package holds no fingerprint of a suspect")
+        need(Path(suspect).is_file(), f"there is no file {suspect}")
         digest = hashlib.sha256(Path(suspect).read_bytes()).hexdigest()
         need(digest == fingerprints["suspect"]["f0"], "the file given is not the suspect of this package")
         yield "the file given is the suspect of this package"
@@ -267,6 +290,7 @@ def main():
     parser.add_argument("--suspect", type=Path, help="the suspect file, to check that it is the one meant")
     given = parser.parse_args()
     try:
+        need((given.package / "package.json").is_file(), f"{given.package} is no evidence package: no package.json")
         vkey = given.vkey or json.loads((given.package / "package.json").read_text())["vkey"]
         if not given.vkey:
             print("NOTE: the key is taken from the package itself; a forger could have put in his own. Use --vkey.")

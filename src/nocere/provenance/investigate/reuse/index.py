@@ -51,6 +51,9 @@ class Index:
         self._held: list[Features] = []
         self._words: _Words | None = None
 
+    def __contains__(self, id: str) -> bool:
+        return id in self._ids
+
     def __len__(self) -> int:
         return len(self._held)
 
@@ -176,7 +179,8 @@ class Index:
                 )
             return index
         except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as e:
-            raise DataError(f"{path} is not a re-use index: {e}.", "Build it again from the images.") from e
+            why = e.strerror if isinstance(e, OSError) else "it is damaged, or another kind of file"
+            raise DataError(f"Cannot read the re-use index {path}: {why}.", "Build it again from the images.") from e
 
 
 class _Words:
