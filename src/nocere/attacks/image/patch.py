@@ -152,7 +152,7 @@ class PatchUniversal(AttackDefaults):
     """
 
     epochs: int = 40
-    batch: int = 64
+    batch: int = 16
     step: float = 0.05
     tries: int = 1
     name: ClassVar[str] = "image.patch_universal"
