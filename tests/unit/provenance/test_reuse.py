@@ -150,7 +150,7 @@ def test_what_is_no_index_is_said(index: Index, tmp_path: Path) -> None:
     with np.load(io.BytesIO(whole)) as held:
         parts = dict(held)
     np.savez(path, **{**parts, "codes": parts["codes"][:-1]})
-    with pytest.raises(DataError, match="do not fit"):
+    with pytest.raises(DataError, match="another kind"):
         Index.load(path)
     with pytest.raises(DataError):
         Index.load(tmp_path / "absent.npz")
