@@ -19,7 +19,7 @@ from nocere.core.case import Case
 from nocere.core.goal import Goal, Literals
 from nocere.targets.base import Gradients, Target, margins
 
-TILE = 16
+TILE = 32
 
 
 def tiles(n: int, size: int) -> list[slice]:

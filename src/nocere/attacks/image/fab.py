@@ -85,6 +85,8 @@ class Fab(AttackDefaults):
             answer = yield Ask(x, alive)
             met = torch.as_tensor(answer.margin > 0)
             x[met] = x0[met] + BACK * (x[met] - x0[met])
+        # Where the walk stayed outside of the radius, what lies in its direction inside is still an answer.
+        answer = yield Ask(pset.project(x, x0, job.radius[alive]), alive)
         return alive[answer.live]
 
 
