@@ -31,7 +31,7 @@ def cases(labels: tuple[str, ...] = LABELS) -> CaseSet:
 
 def share(x: Any) -> Any:
     """A number in 0..1 that depends on the picture."""
-    return x.reshape(len(x), -1)[:, :7].mean(1) / 255
+    return np.clip((x.reshape(len(x), -1)[:, :7].mean(1) - 100) / 56, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,13 @@ def test_logits_of_a_softmax_that_lie_between_0_and_1_but_do_not_sum_to_it(tmp_p
     probe(target, cases(labels), tmp_path / "b", cells=CELLS).verify()
 
 
+def test_timid_logits_are_no_probabilities(tmp_path: Path) -> None:
+    def timid(x: Any) -> Any:
+        return 0.4 + 0.2 * share(x)
+
+    probe(callable_target(timid, OneLogit(LABELS), outputs="logits"), cases(), tmp_path / "b", cells=CELLS).verify()
+
+
 def test_too_few_cases_to_tell_probabilities(tmp_path: Path) -> None:
     few = CaseSet.of(list(cases())[:7])
     probe(callable_target(share, OneLogit(LABELS), outputs="logits"), few, tmp_path / "b", cells=CELLS).verify()
@@ -117,7 +124,9 @@ def test_the_command_line_refuses_probabilities_with_one_sentence(
         writer = csv.DictWriter(f, ["path", "label"])
         writer.writeheader()
         writer.writerows(rows)
-    (tmp_path / "model.py").write_text("def ask(x):\n    return x.reshape(len(x), -1)[:, :7].mean(1) / 255\n")
+    (tmp_path / "model.py").write_text(
+        "def ask(x):\n    return ((x.reshape(len(x), -1)[:, :7].mean(1) - 100) / 56).clip(0, 1)\n"
+    )
     (tmp_path / "card.toml").write_text(
         '[target]\nkind = "callable"\nfactory = "model.py:ask"\noutputs = "logits"\n'
         f'[decision]\nkind = "one_logit"\nlabels = {list(LABELS)}\n'.replace("'", '"')

@@ -108,10 +108,10 @@ def check_answers(scores: NDArray[np.float64], target: Target) -> None:
     if not declared or not isinstance(target.decision, (OneLogit, OneVsRest, Softmax, MultiLabel)):
         return
     inside = len(z) >= FEWEST and bool((z >= 0).all() and (z <= 1).all())
-    # Logits of a timid model may lie there too: probabilities of cases that differ reach towards both ends.
-    inside = inside and float(z.min()) < 0.25 and float(z.max()) > 0.75
     shares = z.shape[1] > 1 and target.decision.exclusive
-    if inside and (not shares or bool(np.allclose(z.sum(axis=1), 1.0, atol=1e-4))):
+    # Logits of a timid model may lie there too: probabilities of cases that differ reach towards both ends.
+    told = np.allclose(z.sum(axis=1), 1.0, atol=1e-4) if shares else z.min() < 0.25 and z.max() > 0.75
+    if inside and bool(told):
         summing = " and sum to 1 in every row" if shares else ""
         raise TargetError(
             f"{target.name} is declared to return logits, but its scores for {len(z)} cases all lie between 0 and 1"
