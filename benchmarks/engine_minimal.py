@@ -9,6 +9,7 @@ own examples are still adversarial after one save.
 
 from __future__ import annotations
 
+import engine_peers
 import engine_world as ew
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ def main() -> None:
     parser = ew.arguments(__doc__)
     parser.add_argument("-n", type=int, default=48, help="correctly classified images of each net")
     args = parser.parse_args()
+    engine_peers.prepare()
     cache = ew.cache_of(args.cache)
     print(
         "| net | norm | cases | unsaved optimum, median | nocere, stored, median | ratio of medians | median excess |"
