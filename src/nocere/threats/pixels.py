@@ -51,15 +51,13 @@ def per_row(v: Any, x: Any) -> Any:
     return torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 1))
 
 
-@register("threat", "image.linf", source="Goodfellow et al. 2015; Madry et al. 2018", kind="tampering")
 @dataclass(frozen=True, slots=True)
-class Linf:
-    """Every stored value of `bits` bits changed by at most `radius` whole grey levels."""
+class Noise:
+    """What all sets of noise on stored values share: a radius, and the depth of the values."""
 
-    radius: float = 2.0
+    radius: float
     bits: int = 8
-    name: ClassVar[str] = "image.linf"
-    unit: ClassVar[Unit] = Unit.GREY_LEVELS
+    name: ClassVar[str]
     kind: ClassVar[Kind] = Kind.TAMPERING
     resolution: ClassVar[float] = 1.0
 
@@ -72,6 +70,16 @@ class Linf:
     @property
     def span(self) -> tuple[float, float]:
         return 0.0, top(self.bits)
+
+
+@register("threat", "image.linf", source="Goodfellow et al. 2015; Madry et al. 2018", kind="tampering")
+@dataclass(frozen=True, slots=True)
+class Linf(Noise):
+    """Every stored value of `bits` bits changed by at most `radius` whole grey levels."""
+
+    radius: float = 2.0
+    name: ClassVar[str] = "image.linf"
+    unit: ClassVar[Unit] = Unit.GREY_LEVELS
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
         d = difference(case, x, self.span)
@@ -114,26 +122,13 @@ class Linf:
 
 @register("threat", "image.l2", source="Carlini & Wagner 2017", kind="tampering")
 @dataclass(frozen=True, slots=True)
-class L2:
+class L2(Noise):
     """The Euclidean length of the change over all stored values of `bits` bits is at most `radius` grey levels."""
 
     radius: float = 100.0
-    bits: int = 8
     name: ClassVar[str] = "image.l2"
     unit: ClassVar[Unit] = Unit.L2_GREY_LEVELS
-    kind: ClassVar[Kind] = Kind.TAMPERING
-    resolution: ClassVar[float] = 1.0
     keeps_length: ClassVar[bool] = True
-
-    def at(self, radius: float) -> Self:
-        return replace(self, radius=radius)
-
-    def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius, "bits": self.bits}
-
-    @property
-    def span(self) -> tuple[float, float]:
-        return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
         d = difference(case, x, self.span)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from nocere.core.canonical import sha256
 from nocere.core.case import Case
 from nocere.core.registry import register
 from nocere.core.rng import generator
-from nocere.core.units import Kind, Unit
-from nocere.threats.pixels import difference, per_row, pixel_cost, top
+from nocere.core.units import Unit
+from nocere.threats.pixels import Noise, difference, per_row, pixel_cost
 
 # Share of the values that one L1 step moves: enough for a few dozen saturated pixels, few enough to stay sparse.
 STEP_SHARE = 0.05
@@ -23,25 +22,12 @@ STEP_SHARE = 0.05
 
 @register("threat", "image.l1", source="Tramer & Boneh 2019; Croce & Hein 2021, arXiv:2103.01208", kind="tampering")
 @dataclass(frozen=True, slots=True)
-class L1:
+class L1(Noise):
     """The changes of all stored values of `bits` bits add up to at most `radius` grey levels."""
 
     radius: float = 1000.0
-    bits: int = 8
     name: ClassVar[str] = "image.l1"
     unit: ClassVar[Unit] = Unit.L1_GREY_LEVELS
-    kind: ClassVar[Kind] = Kind.TAMPERING
-    resolution: ClassVar[float] = 1.0
-
-    def at(self, radius: float) -> Self:
-        return replace(self, radius=radius)
-
-    def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius, "bits": self.bits}
-
-    @property
-    def span(self) -> tuple[float, float]:
-        return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
         d = difference(case, x, self.span)
@@ -102,25 +88,12 @@ class L1:
 
 @register("threat", "image.l0", source="Su et al. 2019; Croce & Hein 2019, arXiv:1909.05040", kind="tampering")
 @dataclass(frozen=True, slots=True)
-class L0:
+class L0(Noise):
     """At most `radius` pixels changed, in all channels and to any stored value of `bits` bits."""
 
     radius: float = 8.0
-    bits: int = 8
     name: ClassVar[str] = "image.l0"
     unit: ClassVar[Unit] = Unit.CHANGED_PIXELS
-    kind: ClassVar[Kind] = Kind.TAMPERING
-    resolution: ClassVar[float] = 1.0
-
-    def at(self, radius: float) -> Self:
-        return replace(self, radius=radius)
-
-    def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius, "bits": self.bits}
-
-    @property
-    def span(self) -> tuple[float, float]:
-        return 0.0, top(self.bits)
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
         d = difference(case, x, self.span)
