@@ -144,3 +144,25 @@ def test_recordings_are_audited(tmp_path: Path) -> None:
     one = cell(cases, (Pgd(20),), pset=SignalLinf(), radii=(200.0,), access=ALL)
     bundle = run_audit(Spec("waves", target, SignalCodec(), cases, (one,)), tmp_path / "b")
     assert [o.kind for o in bundle.outcomes("cell")] == ["broken"] * 5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_on_recordings_stays_inside_and_beyond_is_refused(seed: int) -> None:
+    """What the conformance harness asks of sets of pictures, at both ends of the stored range."""
+    rng = np.random.default_rng(seed)
+    x = rng.choice([-32767, -32760, -3, 0, 5, 32760, 32767], (2, 40)).astype(np.int16)
+    case = signal_case("s", x, Truth.of("benign"), rate=250.0)
+    pset = SignalLinf(float(rng.integers(1, 50)))
+    x0 = torch.from_numpy(x.astype(np.float32))[None]
+    radius = np.array([pset.radius])
+    once = pset.project(x0 + 100 * torch.from_numpy(rng.normal(size=x0.shape).astype(np.float32)), x0, radius)
+    assert pset.inside(once, x0, radius).all()
+    assert torch.equal(pset.project(once, x0, radius), once)
+    stored = pset.realise(once[0], case, pset.radius)
+    assert stored.dtype == np.int16 and pset.check(case, stored, None) is None and int(stored.min()) > -32768
+    beyond = x.copy()
+    beyond[0, 0] += np.int16((pset.radius + 1) * (1 if x[0, 0] <= 0 else -1))
+    assert pset.check(case, beyond, None) is not None
+    missing = x.copy()
+    missing[x == -32767] = -32768
+    assert (x != -32767).all() or pset.check(case, missing, None) is not None
