@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.images import audit, cell, pictures, world
 
-from nocere.attacks.evaluate import SMALL, TILE, small_tile, tiles
+from nocere.attacks.evaluate import STEP, TILE, RestTile, tiles
 from nocere.attacks.image.apgd import Apgd
 from nocere.cases.image import array_case
 from nocere.core.case import Truth
@@ -34,20 +34,32 @@ class Net(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("n", "sizes"), [(32, [32]), (3, [8]), (16, [8, 8]), (17, [32]), (40, [32, 8]), (70, [32, 32, 8])]
+    ("n", "sizes"), [(32, [32]), (3, [4]), (16, [16]), (17, [20]), (40, [32, 8]), (69, [32, 32, 8])]
 )
 def test_every_row_has_one_place(n: int, sizes: list[int]) -> None:
-    found = list(tiles(n, TILE, SMALL))
+    found = list(tiles(n, TILE, RestTile(TorchTarget(Net(), DECISION), ROW, CASE)))
     assert [rows for _, rows in found] == sizes
     assert [i for s, _ in found for i in range(s.start, s.stop)] == list(range(n))
-    assert [rows for _, rows in tiles(n, TILE, TILE)] == [TILE] * -(-n // TILE)
+    assert [rows for _, rows in tiles(n, TILE)] == [TILE] * -(-n // TILE)
 
 
-def test_small_tiles_only_where_no_bit_changes() -> None:
-    assert small_tile(TorchTarget(Net(), DECISION), ROW, CASE) == SMALL
-    assert small_tile(TorchTarget(Net(leak=1e-6), DECISION), ROW, CASE) == TILE
-    assert small_tile(TorchTarget(Net(), DECISION, stochastic=True), ROW, CASE) == 1
-    assert small_tile(TorchTarget(Net(leak=float("nan")), DECISION), ROW, CASE) == TILE
+def test_a_rest_is_padded_less_only_where_no_bit_changes() -> None:
+    def rest(n: int, net: Net, **about: bool) -> int:
+        return RestTile(TorchTarget(net, DECISION, **about), ROW, CASE)(n)
+
+    assert rest(STEP + 1, Net()) == 2 * STEP
+    assert rest(3, Net(leak=1e-6)) == TILE
+    assert rest(3, Net(), stochastic=True) == 3
+    assert rest(3, Net(leak=float("nan"))) == TILE
+
+
+def test_only_sizes_that_change_a_bit_are_left_out() -> None:
+    class Odd(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + (1e-6 if len(x) == 8 else 0.0)
+
+    fit = RestTile(TorchTarget(Odd(), DECISION), ROW, CASE)
+    assert [fit(n) for n in (4, 5, 8, 9)] == [4, 12, 12, 12]
 
 
 @pytest.mark.parametrize("leak", [0.0, 1e-4])

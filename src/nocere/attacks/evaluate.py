@@ -1,13 +1,13 @@
 """Evaluation of rows in tiles of fixed shapes.
 
 The last bit of a float32 network may depend on the shape of the batch. Every search call therefore has the same number
-of rows, padded where needed, so that no result depends on which other cases were in flight; smaller tiles for a short
-rest are used only where they were seen to give the same rows bit for bit (design/0002).
+of rows, padded where needed, so that no result depends on which other cases were in flight; a rest is padded less only
+where that was seen to give the same rows bit for bit (design/0002).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,41 +20,61 @@ from nocere.core.case import Case
 from nocere.core.goal import Goal, Literals
 from nocere.targets.base import Gradients, Scores, Target, margins
 
-TILE, SMALL = 32, 8
+TILE, STEP = 32, 4
+Fit = Callable[[int], int]
 
 
-def tiles(n: int, size: int, small: int) -> Iterator[tuple[slice, int]]:
-    """Consecutive slices of n rows, and the rows that each is padded to: `size`, and `small` for a short rest."""
-    at = 0
-    while at < n:
-        short = -(-(n - at) // small) * small <= size // 2
-        rows = small if short else size
-        yield slice(at, min(at + rows, n)), rows
-        at += rows
+def tiles(n: int, size: int, fit: Fit | None = None) -> Iterator[tuple[slice, int]]:
+    """Consecutive slices of n rows, and the rows that each is padded to: `size`, and what `fit` says for the rest."""
+    for at in range(0, n, size):
+        rest = min(size, n - at)
+        yield slice(at, at + rest), size if rest == size or fit is None else fit(rest)
 
 
-def small_tile(view: Target, row: Any, case: Case[Any]) -> int:
-    """SMALL if a view gives the same rows bit for bit in tiles of SMALL as in tiles of TILE, else TILE.
+class RestTile:
+    """How far a rest of rows of one shape is padded: to the next multiple of STEP that changes no bit, else to TILE.
 
-    Which kernel a library takes depends on shapes, not on values: it is asked once, for this shape of row.
+    Which kernel a library takes depends on shapes, not on values: a size is compared with TILE once, on shades of one
+    row, when it is first wanted.
     """
-    if not view.tiles or not is_torch(row) or not isinstance(view, Scores):
-        return TILE
-    if view.stochastic:
-        return 1  # such a target evaluates every row alone
-    import torch
 
-    shades = torch.linspace(1.0, 0.5, TILE).view(-1, *[1] * row.ndim)
-    seen: list[list[Any]] = []
-    for n in (TILE, SMALL):
-        batch = Batch((row[None] * shades)[:n], (case,) * n)
-        out = [torch.from_numpy(view.scores(batch)[:SMALL])]
-        if isinstance(view, Gradients) and "gradients" in view.access:
-            z, pullback = view.vjp(batch)
+    def __init__(self, view: Target, row: Any, case: Case[Any]) -> None:
+        self.view, self.row, self.case = view, row, case
+        self.fixed = not view.tiles or not is_torch(row) or not isinstance(view, Scores)
+        self.alike: dict[int, bool] = {}
+        self.whole: list[Any] = []
+
+    def __call__(self, rest: int) -> int:
+        """Rows that `rest` rows are padded to."""
+        if self.view.stochastic:
+            return rest  # such a target evaluates every row alone
+        if self.fixed:
+            return TILE
+        first = -(-rest // STEP) * STEP
+        return next((n for n in range(first, TILE, STEP) if self._same(n)), TILE)
+
+    def _same(self, n: int) -> bool:
+        if n not in self.alike:
+            import torch
+
+            self.whole = self.whole or self._seen(TILE)
+            seen = self._seen(n)
+            self.alike[n] = all(torch.equal(a[:n], b) for a, b in zip(self.whole, seen, strict=True))
+        return self.alike[n]
+
+    def _seen(self, n: int) -> list[Any]:
+        """Scores, and where there are any gradients, of the first n shades."""
+        import torch
+
+        assert isinstance(self.view, Scores)
+        shades = torch.linspace(1.0, 0.5, TILE).view(-1, *[1] * self.row.ndim)
+        batch = Batch((self.row[None] * shades)[:n], (self.case,) * n)
+        out = [torch.from_numpy(self.view.scores(batch))]
+        if isinstance(self.view, Gradients) and "gradients" in self.view.access:
+            z, pullback = self.view.vjp(batch)
             weight = torch.linspace(-1.0, 0.5, z.shape[1], dtype=z.dtype).expand_as(z).contiguous()
-            out += [z[:SMALL], pullback(weight)[:SMALL]]
-        seen.append(out)
-    return SMALL if all(torch.equal(a, b) for a, b in zip(*seen, strict=True)) else TILE
+            out += [z, pullback(weight)]
+        return out
 
 
 def padded(x: Any, size: int) -> Any:
@@ -80,14 +100,14 @@ def goal_margins(
     goal: Goal,
     seeds: NDArray[np.uint64] | None = None,
     tile: int = TILE,
-    small: int = 0,
+    fit: Fit | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
     """Goal margins [n], decision margins [n, labels] and scores (None for label access).
 
-    Rows are evaluated `tile` at a time; a short rest in tiles of `small` rows where that is given.
+    Rows are evaluated `tile` at a time; the rest is padded as `fit` says, where that is given.
     """
     goals, decided, raw = [], [], []
-    for s, padded_to in tiles(len(cases), tile, small or tile):
+    for s, padded_to in tiles(len(cases), tile, fit):
         k = s.stop - s.start
         m, z = margins(view, _batch(view, x[s], cases[s], None if seeds is None else seeds[s], padded_to))
         decided.append(m[:k])
@@ -106,13 +126,13 @@ def goal_gradients(
     seeds: NDArray[np.uint64] | None = None,
     loss: Loss = "margin",
     towards: NDArray[np.intp] | None = None,
-    small: int = TILE,
+    fit: Fit | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
     """Goal margins [n], losses [n], and the gradients of the losses with respect to the rows."""
     import torch
 
     goals, losses, grads = [], [], []
-    for s, padded_to in tiles(len(cases), TILE, small):
+    for s, padded_to in tiles(len(cases), TILE, fit):
         k = s.stop - s.start
         scores, pullback = view.vjp(_batch(view, x[s], cases[s], None if seeds is None else seeds[s], padded_to))
         z = scores.detach().requires_grad_(True)
