@@ -1,20 +1,23 @@
 """Edit: one licensed step from a claim to another, with the rule that licenses it; a proof is a list of edits.
 
-Every edit of diagnoses is "these codes leave, those come": a generalisation is one for one, a combination two for one, an
-omission one for none. `replay` is the only meaning of an edit; the generator of moves, the perturbation sets and the
+Every edit of diagnoses is "these codes leave, those come": a generalisation is one for one, a combination two for one,
+an omission one for none. `replay` is the only meaning of an edit; the generator of moves, the perturbation sets and the
 independent checker all have theirs from it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from nocere.cases.claim import Claim, Diagnosis
+from nocere.cases.claim import Claim, Diagnosis, Line
 from nocere.core.canonical import Json
 
 EditClass: TypeAlias = Literal["E0", "E1", "E2", "E3", "E4", "E5", "E6", "X7"]
+# A diagnosis with the old positions that it stands for.
+_Row: TypeAlias = tuple[Diagnosis, tuple[int, ...]]
 CLASSES: tuple[EditClass, ...] = ("E0", "E1", "E2", "E3", "E4", "E5", "E6", "X7")
 
 
@@ -23,10 +26,11 @@ class Edit:
     """One step.
 
     Args:
-        edit: its class (facts: E0 representation, E1 generalise, E2 combine or decompose, E3 omit or restore, E4 refine,
-            E5 another principal diagnosis, E6 numbers, X7 misstatement).
+        edit: its class (E0 representation, E1 generalise, E2 combine or decompose, E3 omit or restore, E4 refine, E5
+            another principal diagnosis, E6 numbers, X7 misstatement).
         remove: codes that leave the claim.
-        add: codes that come; the first one takes the place of the first that left, others go to the end.
+        add: codes that come; the first one takes the place of the first that left, others go to the end. An edit of
+            class E0 that removes nothing may name a code that is there: it is written once more.
         principal: code that moves to the first place ("" for none).
         order: new order of the diagnoses as positions (empty for none).
         line: service line whose numbers change, or -1.
@@ -53,29 +57,46 @@ class Edit:
         return {k: v for k, v in plain.items() if k == "edit" or v != _DEFAULT[k]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Edit:
-        """Inverse of `to_json`.
+    def from_json(cls, data: Any) -> Edit:
+        """Inverse of `to_json`; what comes from an attack may be anything, so every field is looked at.
 
         Raises:
             ValueError: not the form of an edit.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError("an edit is an object")
         try:
-            made = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+            made = cls(**_tuples(data))
         except TypeError as e:
             raise ValueError(f"not an edit: {e}") from e
         if made.edit not in CLASSES:
             raise ValueError(f"no edit class {made.edit!r}")
+        lists = {"remove": str, "add": str, "evidence": str, "order": int}
+        for name, kind in lists.items():
+            value = getattr(made, name)
+            if not isinstance(value, tuple) or any(type(v) is not kind for v in value):
+                raise ValueError(f"{name} of an edit is a list of {kind.__name__}")
+        whole = type(made.line) is int and type(made.minutes) is int and type(made.units) in (int, float)
+        if not whole or not math.isfinite(made.units):
+            raise ValueError("line, units and minutes of an edit are numbers")
+        if type(made.principal) is not str or type(made.rule) is not str:
+            raise ValueError("principal and rule of an edit are text")
         return made
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
 
 _DEFAULT: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(Edit("E0")).items()}
 
 
 def replay(claim: Claim, edits: Sequence[Edit]) -> Claim:
-    """The claim after all edits, in order.
+    """The claim after all edits, in order. Service lines keep pointing at their diagnoses, wherever these go.
 
     Raises:
-        ValueError: an edit does not fit the claim that it meets (a code is not there, or already there).
+        ValueError: an edit does not fit the claim that it meets (a code is not there, or already there, or a service
+            line would be left without a diagnosis).
     """
     for e in edits:
         claim = _step(claim, e)
@@ -83,35 +104,55 @@ def replay(claim: Claim, edits: Sequence[Edit]) -> Claim:
 
 
 def _step(claim: Claim, e: Edit) -> Claim:
-    there = list(claim.diagnoses)
-    codes = [d.code for d in there]
+    codes = claim.codes
     if set(e.remove) - set(codes):
         raise ValueError(f"{', '.join(sorted(set(e.remove) - set(codes)))} is not on the claim")
-    if set(e.add) & (set(codes) - set(e.remove)):
-        raise ValueError(f"{', '.join(sorted(set(e.add) & set(codes)))} is on the claim already")
+    again = set(e.add) & (set(codes) - set(e.remove))
+    if again and (e.edit != "E0" or e.remove):
+        raise ValueError(f"{', '.join(sorted(again))} is on the claim already")
     if len(set(e.add)) != len(e.add) or len(set(e.remove)) != len(e.remove):
         raise ValueError("an edit names a code twice")
+    rows: list[_Row] = [(d, (i,)) for i, d in enumerate(claim.diagnoses)]
     if e.remove or e.add:
-        place = codes.index(e.remove[0]) if e.remove else len(there)
-        poa = there[place].poa if e.remove else ""
-        new = [Diagnosis(c, poa, e.evidence) for c in e.add]
-        kept = [d for d in there if d.code not in e.remove]
-        at = sum(d.code not in e.remove for d in there[:place])
-        there = [*kept[:at], *new[:1], *kept[at:], *new[1:]]
+        rows = _exchange(claim, e)
     if e.principal:
-        first = next((d for d in there if d.code == e.principal), None)
+        first = next((r for r in rows if r[0].code == e.principal), None)
         if first is None:
             raise ValueError(f"{e.principal} is not on the claim")
-        there = [first, *(d for d in there if d is not first)]
+        rows = [first, *(r for r in rows if r is not first)]
     if e.order:
-        if sorted(e.order) != list(range(len(there))):
+        if sorted(e.order) != list(range(len(rows))):
             raise ValueError("a new order names every diagnosis once")
-        there = [there[i] for i in e.order]
-    lines = list(claim.lines)
+        rows = [rows[i] for i in e.order]
+    lines = _point(claim.lines, {old: new for new, (_, olds) in enumerate(rows) for old in olds})
     if e.line >= 0:
         if e.line >= len(lines):
             raise ValueError(f"the claim has no service line {e.line}")
-        lines[e.line] = replace(lines[e.line], units=e.units, minutes=e.minutes)
-    if len({d.code for d in there}) != len(there) and len(set(codes)) == len(codes):
-        raise ValueError("a code would stand twice")
-    return replace(claim, diagnoses=tuple(there), lines=tuple(lines))
+        lines[e.line] = replace(lines[e.line], units=float(e.units), minutes=e.minutes)
+    return replace(claim, diagnoses=tuple(d for d, _ in rows), lines=tuple(lines))
+
+
+def _exchange(claim: Claim, e: Edit) -> list[_Row]:
+    """Diagnoses after some left and others came; the first that came stands for all that left."""
+    there, codes = claim.diagnoses, claim.codes
+    gone = tuple(i for i, c in enumerate(codes) if c in e.remove)
+    place = codes.index(e.remove[0]) if e.remove else len(there)
+    poa = there[place].poa if e.remove else ""
+    new: list[_Row] = []
+    for k, c in enumerate(e.add):
+        copied = c in codes and c not in e.remove
+        new.append((there[codes.index(c)] if copied else Diagnosis(c, poa, e.evidence), () if k else gone))
+    kept: list[_Row] = [(d, (i,)) for i, d in enumerate(there) if i not in gone]
+    at = sum(i not in gone for i in range(place))
+    return [*kept[:at], *new[:1], *kept[at:], *new[1:]]
+
+
+def _point(lines: Sequence[Line], where: Mapping[int, int]) -> list[Line]:
+    """Lines that point at the same diagnoses as before, wherever these stand now."""
+    out = []
+    for k, line in enumerate(lines):
+        at = tuple(dict.fromkeys(where[p] for p in line.pointers if p in where))
+        if line.pointers and not at:
+            raise ValueError(f"service line {k} would be for no diagnosis")
+        out.append(line if at == line.pointers else replace(line, pointers=at))
+    return out
