@@ -1,0 +1,125 @@
+"""E1: which residual ("unspecified", "NOS") leaf says less than another leaf of its category and nothing else.
+
+Decided: every clause of the residual's title is asserted by the other leaf's title or by a title above it. Undecided: the
+residual is the unspecified child of a common parent, but the words alone do not show that its title follows, or only an
+inclusion term ("... NOS") says that it is residual. Dropped: its title denies what the other one may assert ("without
+complications").
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from scripts.codes.tabular import Node
+from scripts.codes.titles import NEGATIVE, Clause, clauses, implied, said
+
+
+@dataclass(slots=True)
+class Residual:
+    """A residual leaf, the node above it, the words that make it one, and what it generalises."""
+
+    code: str
+    at: str
+    text: str
+    decided: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+
+
+def residuals(nodes: dict[str, Node], excluded: Callable[[str, str], bool]) -> list[Residual]:
+    """All residual leaves of the list, in its order; what `excluded` says of a pair is never a generalisation."""
+    leaves: dict[str, list[str]] = defaultdict(list)
+    for n in nodes.values():
+        if n.leaf:
+            leaves[n.code[:3]].append(n.code)
+    return [r for codes in leaves.values() for r in _Category(codes, nodes).residuals(excluded)]
+
+
+class _Category:
+    """The leaves of one category, and which of them assert a clause by a title of their own or above them."""
+
+    def __init__(self, codes: list[str], nodes: dict[str, Node]) -> None:
+        self.codes = codes
+        self.nodes = nodes
+        self.below: dict[str, set[str]] = defaultdict(set)
+        for code in codes:
+            for n in chain(nodes[code], nodes):
+                self.below[n.code].add(code)
+        self.extended: dict[str, set[str]] = defaultdict(set)
+        for code in codes:
+            self.extended[nodes[code].extension].add(code)
+        self._saying: dict[Clause, frozenset[str]] = {}
+        self._splitting: dict[Clause, frozenset[str]] = {}
+
+    def saying(self, clause: Clause) -> frozenset[str]:
+        """Leaves of which the clause is said."""
+        if clause not in self._saying:
+            above = [n for n in self.below if implied(clause, said(self.nodes[n].title))]
+            self._saying[clause] = frozenset(x for n in above for x in self.below[n])
+        return self._saying[clause]
+
+    def splitting(self, clause: Clause) -> frozenset[str]:
+        """Leaves below a title that joins two things of which the clause takes one: "obesity" of "overweight and obesity"."""
+        if clause not in self._splitting:
+            need = clause.needed
+            above = [
+                n
+                for n in self.below
+                if any((a in need) != (b in need) for s in said(self.nodes[n].title) for a, b in s.joined)
+            ]
+            self._splitting[clause] = frozenset(x for n in above for x in self.below[n])
+        return self._splitting[clause]
+
+    def residuals(self, excluded: Callable[[str, str], bool]) -> Iterator[Residual]:
+        for r in self.codes:
+            node = self.nodes[r]
+            fixed = bool(node.extension) and "unspecified" not in node.extension
+            own = [node, self.nodes[node.parent]] if node.extension else [node]
+            nos = [t for n in own for e in n.notes.get("inclusion", ()) for t in e if t.endswith(" NOS")]
+            named = any(k.unspecified for k in clauses(node.title))
+            if not named and not nos:
+                continue
+            at = self.nodes[node.parent].parent if fixed else node.parent
+            others = set(self.extended[node.extension] if fixed else self.codes) - {r}
+            others &= self._same_rest(node)
+            mine = clauses(node.title)
+            decided = others.intersection(*(self.saying(k) for k in mine))
+            maybe = self._near(node, at, fixed) if named else set()
+            for term in nos:
+                maybe |= others.intersection(*(self.saying(k) for k in clauses(term.removesuffix(" NOS"))))
+            maybe = {x for x in (maybe & others) - decided if self._open_question(mine, x)}
+            found = Residual(r, at, "; ".join([node.title, *nos]))
+            found.decided = sorted(x for x in decided if not excluded(r, x))
+            found.undecided = sorted(x for x in maybe if not excluded(r, x))
+            yield found
+
+    def _same_rest(self, node: Node) -> set[str]:
+        """Leaves below the deepest title that says "other": a residual of other things is one for those only."""
+        if "other" not in node.title.lower().split():
+            return set(self.codes)
+        above = next((n for n in chain(node, self.nodes)[1:] if "other" in n.title.lower().split()), None)
+        return self.below[above.code] if above else set()
+
+    def _near(self, node: Node, at: str, fixed: bool) -> set[str]:
+        """Leaves below the parent of a code whose last character marks it as the unspecified one."""
+        own = self.nodes[node.parent].code if fixed else node.code
+        return self.below[at] if own.rstrip("X")[-1] in "9A" else set()
+
+    def _open_question(self, mine: tuple[Clause, ...], x: str) -> bool:
+        """Whether what is missing from x neither contradicts it nor names one side or one of two things."""
+        missing = [k for k in mine if x not in self.saying(k)]
+        words = {w for k in missing for w in k.needed}
+        if words & {"right", "left", "bilateral", "unilateral", "uncomplicated", "acute", "chronic"}:
+            return False
+        if any(k.marker in NEGATIVE or x in self.splitting(k) for k in missing):
+            return False
+        return not any(k.marker for k in missing)
+
+
+def chain(node: Node, nodes: dict[str, Node]) -> list[Node]:
+    """The node and what is above it, up to its category."""
+    out = [node]
+    while len(out[-1].code) > 3:
+        out.append(nodes[out[-1].parent])
+    return out
