@@ -50,6 +50,9 @@ def test_a_file_that_is_not_as_it_was_written_is_refused() -> None:
         ({"claim.json": data[:-2]}, "not valid JSON"),
         ({"claim.json": b"\xff"}, "not valid JSON"),
         ({"claim.json": b"[" * 100_000}, "nested too deeply"),
+        ({"claim.json": b'{"claim":{"diagnoses":[]},"header":{"a":"\\ud800"}}'}, "canonical form"),
+        ({"claim.json": b'{"claim":{"diagnoses":[]},"header":{"a":1e400}}'}, "1e400 is not a number"),
+        ({"claim.json": b'{"claim":{"diagnoses":[]},"header":{"a":1' + b"0" * 400 + b"}}"}, "is not a number"),
         ({"claim.json": b'{"claim":{"diagnoses":[]}}'}, "claim and header"),
         ({"claim.json": b'{"claim":{"diagnoses":[],"charge":NaN},"header":{}}'}, "NaN is not a number of JSON"),
     ):
