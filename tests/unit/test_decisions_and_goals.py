@@ -150,7 +150,7 @@ def test_lines_of_every_kind_and_edit_class() -> None:
     lines = {
         e: (line(edit_kind(e, supported=True), "flip"), line(edit_kind(e, supported=False), "flip")) for e in EDIT_KINDS
     }
-    assert lines["C"] == (2, 3) and lines["E4"] == (2, 3)
+    assert lines["C"] == lines["E4"] == lines["E5"] == lines["E6"] == (2, 3)
     assert lines["D"] == lines["X7"] == (3, 3)
     assert lines["A"] == lines["E0"] == (0, 0)
     assert lines["B"] == (2, 2)

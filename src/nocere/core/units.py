@@ -59,7 +59,7 @@ EDIT_KINDS: dict[str, tuple[Kind, Kind]] = {
     "E2": (Kind.TRUTHFUL, Kind.TRUTHFUL),
     "E3": (Kind.TRUTHFUL, Kind.TRUTHFUL),
     "E4": (Kind.TRUTHFUL, Kind.MISSTATEMENT),
-    "E5": (Kind.TRUTHFUL, Kind.TRUTHFUL),
+    "E5": (Kind.TRUTHFUL, Kind.MISSTATEMENT),
     "E6": (Kind.TRUTHFUL, Kind.MISSTATEMENT),
     "X7": (Kind.MISSTATEMENT, Kind.MISSTATEMENT),
     "A": (Kind.REPRESENTATION, Kind.REPRESENTATION),

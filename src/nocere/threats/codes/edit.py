@@ -8,14 +8,15 @@ independent checker all have theirs from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nocere.cases.claim import Claim, Diagnosis, Line
 from nocere.core.canonical import Json
 
 EditClass: TypeAlias = Literal["E0", "E1", "E2", "E3", "E4", "E5", "E6", "X7"]
+Undecided: TypeAlias = Literal["reject", "allow"]
 # A diagnosis with the old positions that it stands for.
 _Row: TypeAlias = tuple[Diagnosis, tuple[int, ...]]
 CLASSES: tuple[EditClass, ...] = ("E0", "E1", "E2", "E3", "E4", "E5", "E6", "X7")
@@ -52,9 +53,9 @@ class Edit:
 
     def to_json(self) -> dict[str, Json]:
         """Plain form, without what is at its default."""
-        mine: dict[str, Any] = asdict(self)
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in mine.items()}
-        return {k: v for k, v in plain.items() if k == "edit" or v != _DEFAULT[k]}
+        mine = {k: getattr(self, k) for k in _DEFAULT}
+        said = {k: v for k, v in mine.items() if k == "edit" or v != _DEFAULT[k]}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
     @classmethod
     def from_json(cls, data: Any) -> Edit:
@@ -88,7 +89,35 @@ def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
 
-_DEFAULT: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(Edit("E0")).items()}
+_DEFAULT: dict[str, Any] = asdict(Edit("E0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a set of edits allows.
+
+    Args:
+        classes: of edits.
+        evidence: whether evidence is asked for: E4 to E6 need documents that support them, and the claim that comes out
+            says nothing that the facts do not entail.
+        undecided: whether what hangs on prose that could not be resolved to codes is rejected or allowed.
+        laterals: most X7 swaps, and most refinements without evidence, of one code; evenly spread over all of them.
+        mue: most units of a service line by its code, where a table of medically unlikely edits is given.
+    """
+
+    classes: frozenset[EditClass]
+    evidence: bool = True
+    undecided: Undecided = "reject"
+    laterals: int = 3
+    mue: tuple[tuple[str, float], ...] = ()
+
+
+def ordered(edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Edits as a proof lists them: a new order first (its positions are those of the original claim), then by class.
+
+    What is added goes to the end of a claim, so a set of edits has one meaning only in one order.
+    """
+    return tuple(sorted(edits, key=lambda e: (not e.order, CLASSES.index(e.edit), astuple(e))))
 
 
 def replay(claim: Claim, edits: Sequence[Edit]) -> Claim:

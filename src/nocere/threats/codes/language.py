@@ -1,0 +1,90 @@
+"""The rule graph as edits ask it: for one code system, and silent about what its list does not have.
+
+Notes, residuals and combinations are those of ICD-10-CM. An ICD-9-CM claim must not meet them: V10.3 is a code of both,
+a history of cancer in one and a bicycle in the other. A code that the list does not have (retired, mistyped) has no
+rules, so nothing is licensed on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from nocere.cases.claim import System
+from nocere.clinical.codes.rules import Combination, Rule
+
+if TYPE_CHECKING:
+    from nocere.clinical.codes.graph import RuleGraph
+
+Step = tuple[str, Rule]
+
+
+class Language:
+    """Rules for the codes of one system."""
+
+    def __init__(self, graph: RuleGraph, system: System) -> None:
+        self._graph, self._system = graph, system
+        self.rule = graph.rule
+
+    def _has(self, code: str) -> bool:
+        return self._system == "ICD-10-CM" and self._graph.exists(code)
+
+    def billable(self, code: str) -> bool:
+        """Whether the code is complete in this system."""
+        return self._graph.billable(code, self._system)
+
+    def generalisations(self, code: str) -> tuple[Step, ...]:
+        """Residual codes that say less."""
+        return self._graph.generalisations(code) if self._has(code) else ()
+
+    def refinements(self, code: str) -> tuple[Step, ...]:
+        """What an unspecified code may stand for."""
+        return self._graph.refinements(code) if self._has(code) else ()
+
+    def laterals(self, code: str) -> tuple[str, ...]:
+        """Other leaves of the category."""
+        return self._graph.laterals(code) if self._has(code) else ()
+
+    def combinations(self, codes: Iterable[str]) -> tuple[Combination, ...]:
+        """Steps between components and combination codes that these codes allow."""
+        return self._graph.combinations([c for c in codes if self._has(c)])
+
+    def excludes1(self, a: str, b: str) -> Rule | None:
+        """The note that forbids both on one claim."""
+        return self._graph.excludes1(a, b) if self._has(a) and self._has(b) else None
+
+    def code_first(self, code: str) -> tuple[Rule, ...]:
+        """Notes that ask for a code before this one."""
+        return self._graph.code_first(code) if self._has(code) else ()
+
+    def partners(self, code: str) -> tuple[Rule, ...]:
+        """Decided notes that ask for another code: first, in addition, or also."""
+        if not self._has(code):
+            return ()
+        g = self._graph
+        return tuple(
+            r for notes in (g.code_first, g.use_additional, g.code_also) for r in notes(code) if r.decided and r.codes
+        )
+
+    def undecided(self, code: str) -> tuple[Rule, ...]:
+        """Notes in prose that hold for the code."""
+        return self._graph.undecided(code) if self._has(code) else ()
+
+    def optional(self, code: str, codes: Iterable[str]) -> Rule | None:
+        """The rule by which the code may be left out among these codes."""
+        known = [c for c in codes if self._has(c)]
+        return self._graph.optional(code, known) if code in known else None
+
+    def fits(self, code: str, sex: str, age: int) -> bool:
+        """Whether the code may stand for a patient of this sex ("" unknown) and age (-1 unknown)."""
+        if not self._has(code):
+            return False
+        wanted, (low, high) = self._graph.sex(code), self._graph.ages(code)
+        return not (wanted and sex and wanted != sex) and (age < 0 or low <= age <= high)
+
+
+@lru_cache(maxsize=16)
+def language(graph: RuleGraph, system: System) -> Language:
+    """The rules for one system; the same object for the same graph."""
+    return Language(graph, system)
