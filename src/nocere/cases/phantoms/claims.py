@@ -21,6 +21,7 @@ from nocere.cases.phantoms.claims_coding import TYPES, complete, supported, writ
 from nocere.cases.phantoms.claims_facts import Facts, Patient, add_conditions, draw_patient, grade_of
 from nocere.cases.phantoms.claims_policy import READERS, TREATMENTS, choose, covered, review
 from nocere.cases.phantoms.sets import FIRST
+from nocere.clinical.codes.payment import anaesthesia_units
 from nocere.core.canonical import Json, dumps, sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
 from nocere.core.errors import UsageError
@@ -166,7 +167,8 @@ def draw(seed: int, index: int) -> Bill:
     if t.service:
         lines = (Line(t.service, charge=charge, pointers=(0,)),)
     elif minutes:
-        lines = (Line(ANAESTHESIA, minutes=written.minutes, charge=round(charge * 0.04, 2), pointers=(0,)),)
+        units = anaesthesia_units(0, written.minutes)
+        lines = (Line(ANAESTHESIA, (), units, written.minutes, round(charge * 0.04, 2), (0,)),)
     claim = Claim(
         diagnoses,
         procedures,

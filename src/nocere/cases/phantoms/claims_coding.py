@@ -162,18 +162,16 @@ def _lazy(facts: Mapping[str, str], reason: str, rng: np.random.Generator) -> tu
         for name in _SYNDROME:
             if name != reason:
                 said.pop(name, None)
-    linked = rng.random() < 0.5
     own = atoms(said)
-    codes = _combined(own, said) if linked else own
-    if not linked and {"hypercholesterolaemia", "hypertriglyceridaemia"} <= set(said):
-        # Two lipid codes and their combination are the same; one unspecified code is what stands for both.
-        codes = {k: v for k, v in codes.items() if k != "hypertriglyceridaemia"}
-        codes["hypercholesterolaemia"] = ("E78.5",)
+    codes = _combined(own, said) if rng.random() < 0.5 else own
     for name in list(codes):
-        if name in said and codes[name] == own.get(name) and rng.random() < 0.7:
+        if rng.random() >= 0.7:
+            continue
+        if codes[name] == own.get(name):
             grade = CONDITIONS[name].grades[said[name]]
-            diabetic = name == "diabetes" and "E11.22" in codes[name]
-            codes[name] = ("E11.8",) if diabetic else (grade.general,)
+            codes[name] = ("E11.8",) if "E11.22" in codes[name] else (grade.general,)
+        elif codes[name] == ("E78.2",):
+            codes[name] = ("E78.5",)
     return _thinned(_sequence(codes, reason), 0.3, rng)
 
 

@@ -83,9 +83,9 @@ CONDITIONS: dict[str, Condition] = {
         {"obesity": 0.9, "hypertension": 0.4},
     ),
     "insulin": Condition(_one("Z79.4"), "medication list", 0.35, only_with=("diabetes",)),
-    "hypercholesterolaemia": Condition(_one("E78.00", "E78.5"), "laboratory: lipids", 0.42),
+    "hypercholesterolaemia": Condition(_one("E78.00"), "laboratory: lipids", 0.42),
     "hypertriglyceridaemia": Condition(
-        _one("E78.1", "E78.5"), "laboratory: lipids", 0.22, 0.0, {"obesity": 0.8, "diabetes": 0.5}
+        _one("E78.1"), "laboratory: lipids", 0.22, 0.0, {"obesity": 0.8, "diabetes": 0.5}
     ),
     "metabolic syndrome": Condition(
         _one("E88.810"), "clinic letter", 0.40, 0.0, {"hypertriglyceridaemia": 1.0, "hypertension": 0.5}, ("obesity",)
@@ -131,7 +131,7 @@ CONDITIONS: dict[str, Condition] = {
         0.4,
         {"diabetes": 0.8, "hypertension": 0.6},
     ),
-    "renal anaemia": Condition(_one("D63.1", "D64.9"), "laboratory: blood count", 0.35, only_with=("kidney disease",)),
+    "renal anaemia": Condition(_one("D63.1"), "laboratory: blood count", 0.35, only_with=("kidney disease",)),
     "smoking": Condition(_one("F17.210", "F17.200"), "clinic letter", 0.16, -0.3),
     "COPD": Condition(
         _many("J44.9", stable=(1.0, "J44.9"), exacerbation=(0.0, "J44.1")), "spirometry", 0.15, 0.1, {"smoking": 1.5}
@@ -143,7 +143,7 @@ CONDITIONS: dict[str, Condition] = {
         never_with=("COPD",),
     ),
     "chronic respiratory failure": Condition(
-        _one("J96.11", "J96.10"), "blood gases", 0.30, only_with=("COPD", "heart failure")
+        _one("J96.11", "J96.91"), "blood gases", 0.30, only_with=("COPD", "heart failure")
     ),
     "sleep apnoea": Condition(
         _many("G47.30", obstructive=(0.8, "G47.33"), central=(0.2, "G47.31")),
@@ -186,7 +186,11 @@ CONDITIONS: dict[str, Condition] = {
     "hypothyroidism": Condition(_one("E03.9"), "laboratory: thyroid", 0.14),
     "reflux": Condition(_one("K21.9"), "clinic letter", 0.22),
     "malnutrition": Condition(
-        _many("E46", severe=(0.3, "E43"), moderate=(0.4, "E44.0"), mild=(0.3, "E44.1")),
+        {
+            "severe": Grade(0.3, ("E43",), "E43"),
+            "moderate": Grade(0.4, ("E44.0",), "E44.0"),
+            "mild": Grade(0.3, ("E44.1",), "E44.1"),
+        },
         "dietitian's note",
         0.07,
         0.3,
@@ -196,9 +200,9 @@ CONDITIONS: dict[str, Condition] = {
     ),
     "pneumonia": Condition(
         {
-            "pneumococcal": Grade(0.30, ("J13",), "J18.9"),
-            "Klebsiella": Grade(0.12, ("J15.0",), "J18.9"),
-            "MRSA": Grade(0.08, ("J15.212",), "J18.9"),
+            "pneumococcal": Grade(0.30, ("J13",), "J13"),
+            "Klebsiella": Grade(0.12, ("J15.0",), "J15.9"),
+            "MRSA": Grade(0.08, ("J15.212",), "J15.9"),
             "organism unknown": Grade(0.50, ("J18.9",), "J18.9"),
         },
         "microbiology",
@@ -216,7 +220,7 @@ CONDITIONS: dict[str, Condition] = {
         acute=True,
     ),
     "respiratory failure": Condition(
-        _one("J96.01", "J96.00"),
+        _one("J96.01", "J96.91"),
         "blood gases",
         0.07,
         with_={"pneumonia": 1.6, "heart failure": 0.8, "COPD": 1.0, "sepsis": 1.0},

@@ -1,9 +1,9 @@
 """The patient of the paper's fourth panel, as reference cases: both code sets of the figure, in ICD-9-CM and ICD-10-CM.
 
 Finlayson et al., Science 363:1287 (2019), show a claim with 277.7, 429.9 and 278.00 that is denied, and one with 401.0,
-272.0, 272.2, 429.9 and 278.00 that is approved, for the same patient (the text writes 277.77; there is no such code). The
-codes are kept as printed, although 401.0 is malignant hypertension and 272.2 alone says what 272.0 with it says. In
-ICD-10-CM hypertension and heart disease are presumed to be linked (I11.9), so I10 with I51.9 is not how it would be coded.
+272.0, 272.2, 429.9 and 278.00 that is approved, for the same patient (the text writes 277.77; there is no such code).
+The codes are kept as printed, although 401.0 is malignant hypertension and 272.2 alone says what 272.0 with it says. In
+ICD-10-CM hypertension and heart disease are presumed to be linked (I11.9): I10 with I51.9 is not how one would code it.
 What was billed, age and sex are not in the paper: here it is counselling (G0446) of a woman of 62.
 """
 

@@ -1,6 +1,6 @@
-"""The phantom payer: a model that learns from the phantom's history what a payer used to deny, or what its audits found.
+"""The phantom payer: a model that learns from the phantom's history what a payer used to deny, or what audits found.
 
-It sees what a payer's model sees: codes, services, age, sex and days. It never sees facts, provider types or the policy.
+It sees what a payer's model sees: codes, services, age, sex, days. It never sees facts, provider types or the policy.
 """
 
 from __future__ import annotations
