@@ -68,6 +68,7 @@ class _Reader:
         for name, key in (("from", "start"), ("thru", "end")):
             if key in period:
                 header[name] = day(self.text(period, key), self.where).isoformat()
+        setting = self.setting()
         system, year, diagnoses, places, admitting = self.diagnoses()
         if admitting:
             header["admitting"] = admitting
@@ -85,7 +86,7 @@ class _Reader:
             lines=tuple(self.line(item, places, info) for item in self.parts(self.data, "item")),
             system=system,
             code_year=year or fiscal_year(day(str(last), self.where)),
-            setting=self.setting(),
+            setting=setting,
             age=info.age if info.age >= 0 else age,
             sex=sex,
             days=info.days or self.stay(),
@@ -268,7 +269,9 @@ class _Reader:
         person = self.contained(reference) or self.people.get(reference, {})
         sex = {"female": "F", "male": "M"}.get(self.text(person, "gender"), "")
         born, when = self.text(person, "birthDate"), header.get("from") or header.get("thru")
-        age = age_on(day(born, self.where), day(str(when), self.where)) if len(born) == 10 and when else -1
+        age = -1
+        if len(born) == 10 and when:
+            age = age_on(day(born, self.where), day(str(when), self.where), self.where)
         return self.who("patient"), sex, age
 
     def who(self, key: str) -> str:

@@ -66,8 +66,14 @@ def fiscal_year(when: date) -> int:
     return when.year + (when.month >= 10)
 
 
-def age_on(born: date, when: date) -> int:
-    """Whole years from birth to a day."""
+def age_on(born: date, when: date, where: str) -> int:
+    """Whole years from birth to a day.
+
+    Raises:
+        DataError: born after that day.
+    """
+    if born > when:
+        raise DataError(f"{where}: its patient is born on {born}, after the care on {when}.")
     return when.year - born.year - ((when.month, when.day) < (born.month, born.day))
 
 

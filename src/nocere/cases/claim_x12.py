@@ -258,7 +258,7 @@ class _Transaction:
             system=system,
             code_year=fiscal_year(end),
             setting=setting,
-            age=age_on(day(born, where), admitted) if born else -1,
+            age=age_on(day(born, where), admitted, where) if born else -1,
             sex="F" if claim.person.sex == "F" else "M" if claim.person.sex == "M" else "",
             days=max(0, (end - begin).days) if setting == "inpatient" else 0,
             charge=claim.charge,

@@ -77,7 +77,10 @@ def test_a_file_that_is_not_as_it_was_written_is_refused() -> None:
         ({"diagnoses": [], "days": 2**60}, "Claim c1: days must be a number"),
         ({"diagnoses": [], "sex": "female"}, "Claim c1: sex must be one of 'F', 'M', ''"),
         ({"diagnoses": [], "system": "ICD-11"}, "Claim c1: system must be one of 'ICD-9-CM', 'ICD-10-CM'"),
-        ({"diagnoses": [], "lines": [{"code": "G0001", "pointers": ["a"]}]}, r"lines\[0\].pointers\[0\] must be a number"),
+        (
+            {"diagnoses": [], "lines": [{"code": "G0001", "pointers": ["a"]}]},
+            r"lines\[0\].pointers\[0\] must be a number",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_the_claim_and_the_place(data: Any, words: str) -> None:

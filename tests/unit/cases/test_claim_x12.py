@@ -30,7 +30,7 @@ STAY = (
     "LX*2", "SV2*0120**1000*DA*4",
 )  # fmt: skip
 VISIT = (
-    *HEAD, "CLM*visit-1*300***11:B:1*Y*A*Y*Y", "HI*BK:25000*BF:4019", "NM1*82*1*OTHER****XX*9",
+    *HEAD[:-1], "DMG*D8*19800930*M", "CLM*visit-1*300***11:B:1*Y*A*Y*Y", "HI*BK:25000*BF:4019", "NM1*82*1*OTHER****XX*9",
     "LX*1", "SV1*HC:G0002:QZ:P3*250*MJ*95***2:1", "DTP*472*D8*20140930", "LX*2", "SV1*HC:G0003*50*UN*1.5***1",
 )  # fmt: skip
 
@@ -88,6 +88,7 @@ def test_minutes_pointers_and_icd9() -> None:
     assert claim.lines == (Line("G0002", ("QZ", "P3"), 1.0, 95, 250.0, (1, 0)), Line("G0003", (), 1.5, 0, 50.0, (0,)))
     assert (claim.system, claim.code_year, claim.setting) == ("ICD-9-CM", 2014, "professional")
     assert claim.provider == "1234567893"  # who bills, not who rendered
+    assert claim.age == 34
 
 
 def test_separators_are_those_that_the_file_declares() -> None:
@@ -131,6 +132,7 @@ def _replaced(a: str, b: str, segments: Any = STAY, guide: str = "005010X223A2")
         (_replaced("HI*ABF:N184", "HI*BF:5854"), "Claim stay-1: its diagnoses mix ICD-9-CM and ICD-10-CM"),
         (_replaced("20241001-20241005", "20241001-20241345"), "Claim stay-1: '20241345' is not a date"),
         (_replaced("DTP*472", "DTP*999", VISIT, "005010X222A1"), "Claim visit-1: no service date"),
+        (_replaced("20240601", "20241002"), "Claim stay-1: its patient is born on 2024-10-02, after the care"),
         (_replaced("***2:1", "***2:3", VISIT, "005010X222A1"), "Claim visit-1: a line points to diagnosis 3"),
         (_replaced("MJ*95", "MJ*95.5", VISIT, "005010X222A1"), "Claim visit-1: a line has 95.5 minutes"),
         (interchange("SV1*HC:G0001*1*UN*1"), "a.x12: broken 837, a service line stands before any claim"),
