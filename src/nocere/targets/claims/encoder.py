@@ -46,13 +46,14 @@ class Encoder:
 
     Args:
         features: names as above.
-        classes: code -> class, as pairs; a code without a class is a class of its own.
+        classes: (code, class) pairs; a code may be in several classes (what a combination code says), and one without a
+            class is a class of its own.
     """
 
     features: tuple[str, ...]
     classes: tuple[tuple[str, str], ...] = ()
     _at: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
-    _class: dict[str, str] = field(init=False, repr=False, compare=False)
+    _class: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _cap: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _scale: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _known: dict[tuple[str, str], tuple[int, ...]] = field(init=False, repr=False, compare=False)
@@ -78,7 +79,7 @@ class Encoder:
             scale[i] = THOUSAND if kind in ("units", "charge") else 1
             at.setdefault(bare, []).append(i)
         object.__setattr__(self, "_at", {k: tuple(v) for k, v in at.items()})
-        object.__setattr__(self, "_class", dict(self.classes))
+        object.__setattr__(self, "_class", _grouped(self.classes))
         object.__setattr__(self, "_cap", cap)
         object.__setattr__(self, "_scale", scale)
         object.__setattr__(self, "_known", {})
@@ -100,16 +101,17 @@ class Encoder:
         *,
         least: int = 50,
         sums: Sequence[str] = ("diagnoses", "age", "days"),
-        classes: Mapping[str, str] | None = None,
+        classes: Iterable[tuple[str, str]] = (),
     ) -> Encoder:
         """The features of these kinds that at least `least` of the claims have, by name, and the given sums."""
-        own = dict(classes or {})
+        pairs = tuple(sorted(classes))
+        own = _grouped(pairs)
         seen: Counter[str] = Counter()
         for claim in claims:
             names = {f"{kind}={value}" for kind in kinds for value in _values(kind, claim, own)}
             seen.update(names)
         found = sorted(name for name, n in seen.items() if n >= least)
-        return cls((*found, *sums), tuple(sorted(own.items())))
+        return cls((*found, *sums), pairs)
 
     @property
     def width(self) -> int:
@@ -130,8 +132,9 @@ class Encoder:
         known = self._known.get((place, code))
         if known is None:
             kinds = PRINCIPAL if place else DIAGNOSIS
-            values = (code, category(code), self._class.get(code, code))
-            names = [f"{k}={v}" for k, v in zip(kinds, values, strict=True)] + ([] if place else ["diagnoses"])
+            values = ((code,), (category(code),), self._class.get(code, (code,)))
+            names = [f"{k}={v}" for k, some in zip(kinds, values, strict=True) for v in some]
+            names += [] if place else ["diagnoses"]
             known = tuple(c for n in names for c in self._at.get(n, ()))
             self._known[place, code] = known
         return known
@@ -195,7 +198,14 @@ def _thousandths(value: float) -> int:
     return round(value * THOUSAND)
 
 
-def _values(kind: str, claim: Claim, classes: Mapping[str, str]) -> Iterable[str]:
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for code, name in pairs:
+        found[code] = (*found.get(code, ()), name)
+    return found
+
+
+def _values(kind: str, claim: Claim, classes: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
     """The values of one kind of feature that a claim has."""
     place, _, sort = kind.partition("_") if kind.startswith("principal") else ("", "", kind)
     codes = claim.codes[:1] if place else claim.codes
@@ -206,7 +216,7 @@ def _values(kind: str, claim: Claim, classes: Mapping[str, str]) -> Iterable[str
     if sort == "category":
         return map(category, codes)
     if sort == "class":
-        return (classes.get(c, c) for c in codes)
+        return (name for c in codes for name in classes.get(c, (c,)))
     others: dict[str, Iterable[str]] = {
         "procedure": claim.procedures,
         "line": (line.code for line in claim.lines),
