@@ -62,7 +62,7 @@ def test_only_representation_may_write_a_code_twice() -> None:
 @pytest.mark.parametrize(
     "data",
     [7, [], {"edit": "E9"}, {"edit": ["E1"]}, {"edit": "E1", "remove": "I10"}, {"edit": "E1", "remove": [["I10"]]},
-     {"edit": "E0", "order": [0, 1.0]}, {"edit": "E0", "order": [True, 0]}, {"edit": "E6", "line": "0"},
+     {"edit": "E0", "order": [0, 1.0]}, {"edit": "E0", "order": [True, 0]}, {"edit": "E6", "line": "0"}, {"edit": "E6", "line": -2},
      {"edit": "E6", "line": 0, "units": float("nan")}, {"edit": "E6", "line": 0, "minutes": 5.5},
      {"edit": "E1", "rule": None}, {"edit": "E1", "principal": 3}, {"edit": "E1", "colour": "red"}, {"remove": []}],
 )  # fmt: skip

@@ -94,7 +94,7 @@ def _codes(claim: Claim, e: Edit, facts: Facts, rules: Language, terms: Terms) -
         about = {r.kind == "excludes1" for c in codes if c not in e.remove for r in rules.undecided(c)}
         if bool(e.add) in about:
             return "a note in prose on this claim may be about it"
-    residual = rule.kind == "residual" and swap
+    good, residual = False, rule.kind == "residual" and swap
     if e.edit == "E1":
         good = residual and rule.add == (b,) and a in rule.codes and b in true and e.evidence == carried
     elif e.edit == "E2":
@@ -108,7 +108,7 @@ def _codes(claim: Claim, e: Edit, facts: Facts, rules: Language, terms: Terms) -
         )
     elif e.edit == "E3":
         good = e.add == (b,) and b not in codes and proven and rules.optional(b, (*codes, b)) == rule
-    else:
+    elif e.edit == "E4":
         finer = [x for x in rules.refinements(a) if x[0] not in codes and (x[1].decided or terms.undecided == "allow")]
         free = not terms.evidence and not (b in fact and fact[b].evidence) and not e.evidence
         good = (

@@ -78,7 +78,7 @@ class Edit:
             if not isinstance(value, tuple) or any(type(v) is not kind for v in value):
                 raise ValueError(f"{name} of an edit is a list of {kind.__name__}")
         whole = type(made.line) is int and type(made.minutes) is int and type(made.units) in (int, float)
-        if not whole or not math.isfinite(made.units):
+        if not whole or not math.isfinite(made.units) or made.line < -1:
             raise ValueError("line, units and minutes of an edit are numbers")
         if type(made.principal) is not str or type(made.rule) is not str:
             raise ValueError("principal and rule of an edit are text")

@@ -53,7 +53,8 @@ def allowed(case: Case[Claim], edits: Sequence[Edit], rules: RuleGraph, terms: T
         edited = replay(case.x, ordered(edits))
     except ValueError as e:
         return Violation(str(e))
-    return _view(case.x, facts_of(case), language(rules, case.x.system), terms).judge(edited)
+    view = _view(case.x, facts_of(case), language(rules, case.x.system), terms)
+    return view.judge(edited) if view.licensed.issuperset(edits) else Violation("an edit that no rule licenses here")
 
 
 def _touched(e: Edit) -> frozenset[str | int]:
@@ -87,6 +88,7 @@ class _View:
         }  # fmt: skip
         found = (e for name, made in makers.items() if name in terms.classes for e in made)
         self.moves = tuple(dict.fromkeys(e for e in found if all(self._fits(c) for c in e.add)))
+        self.licensed = frozenset(self.moves)
 
     # --- facts and rules -----------------------------------------------------------------------------------------
 
