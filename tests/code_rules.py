@@ -32,7 +32,8 @@ def _combine(name: str, remove: tuple[str, ...], add: str, keep: tuple[str, ...]
 
 
 def _split(r: Rule) -> Rule:
-    return Rule(f"{r.id}:split", r.kind, r.at, r.text, r.codes, r.decided, r.add, r.remove, r.keep)
+    # What QB2.8 joins says more than QB2.8: prose that nobody has decided.
+    return Rule(f"{r.id}:split", r.kind, r.at, r.text, (*r.add, *r.keep), "QC3.1" in r.add, r.add, r.remove, r.keep)
 
 
 RESIDUAL = {

@@ -152,7 +152,7 @@ CONFLICTS = {
     "principal omitted": ("closed", [Edit("E3", ("QA1.1",), rule="t:optional")]),
     "a code for women on a man's claim": ("loose", [Edit("E3", (), ("QH8.1",), rule="t:optional")]),
     "refined without evidence": ("facts", [Edit("E4", ("QA1.0",), ("QA1.2",), rule="t:residual:QA1.0")]),
-    "a component that nobody stated": ("excludes", [Edit("E2", ("QC3.1",), ("QA1.1",), rule="t:combine:2:split", evidence=("doc-QC3.1",))]),
+    "a component that nobody stated": ("combined", [Edit("E2", ("QB2.8",), ("QB2.1", "QB2.2"), rule="t:combine:1:split", evidence=("doc-QB2.8",))]),
     "a false swap": ("closed", [Edit("X7", ("QA1.1",), ("QA1.5",))]),
     "unsupported code left": ("wrong", [Edit("E1", ("QD4.2",), ("QD4.0",), rule="t:residual:QD4.0", evidence=("doc-QD4.2",))]),
     "padded minutes left": ("padded", [Edit("E1", ("QA1.1",), ("QA1.0",), rule="t:residual:QA1.0", evidence=("doc-QA1.1",))]),

@@ -78,8 +78,10 @@ def test_what_is_no_edit_is_refused_in_words(data: Any) -> None:
 
 def test_what_facts_entail() -> None:
     f = facts_of(case(claim("QA1.1"), supported("QA1.1", "QD4.1", "QB2.8")))
-    # Itself, the general code, the combination code; never the components of one, a sibling, or what prose may say.
+    # Itself, the general code, the combination code; never a sibling, or what only prose may say.
     assert entailed(f, WORDS) == {"QA1.1", "QA1.0", "QD4.1", "QD4.0", "QC3.1", "QB2.8"}  # type: ignore[arg-type]
+    parts = facts_of(case(claim("QC3.1"), supported("QC3.1", "QD4.1")))
+    assert entailed(parts, WORDS) == {"QC3.1", "QD4.1", "QD4.0", "QA1.1", "QA1.0"}
     loose = facts_of(case(claim("QA1.4"), supported("QA1.4", "QF6.1", "QF6.2")))
     assert entailed(loose, WORDS) == {"QA1.4", "QF6.1", "QF6.2", "QF6.0"}  # type: ignore[arg-type]
     assert entailed(loose, WORDS, "allow") >= {"QA1.0", "QC3.0"}  # type: ignore[arg-type]
@@ -216,7 +218,7 @@ def plausible(c: Case[Claim], terms: Terms) -> Iterator[Edit]:
         for edit, rule, d in itertools.product(("E0", "E1", "E3", "E4", "X7"), ("", *mine), sorted(documents)):
             yield Edit(edit, a, b, rule=rule, evidence=d)  # type: ignore[arg-type]
     for k in COMBINED:
-        sides = [*itertools.permutations(k.remove), *((p,) for p in k.codes), k.add]
+        sides = [*itertools.permutations(k.remove), *((p,) for p in (*k.codes, *k.add)), k.add]
         for a, b, r in itertools.product(sides, sides, COMBINED):
             for d in {(), tuple(t for c in codes if c in a for t in carried[c])}:
                 yield Edit("E2", a, b, rule=r.id, evidence=d)

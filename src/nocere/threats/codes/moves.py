@@ -106,8 +106,7 @@ class _View:
                 waiting += [b for b, rule in self.rules.generalisations(code) if self._decided(rule)]
             if not waiting:
                 for c in self.rules.combinations(tuple(true)):
-                    parts = (*c.rule.codes, *c.keep)
-                    if self._decided(c.rule) and all(p in parts for p in c.remove) and all(p in true for p in parts):
+                    if self._decided(c.rule) and all(p in true for p in (*c.remove, *c.keep)):
                         waiting += [b for b in c.add if b not in true]
         return frozenset(true)
 

@@ -1,10 +1,9 @@
 """What is true of a patient, and which claims say nothing else: the definition that every truthful set stands on.
 
 Facts are the most specific codes that the record supports, with references to the documents that do. A code is entailed
-by facts if it is one of them, generalises one (rule E1), or is the combination code of entailed ones (rule E2), and so
-on; a combination code does not entail its components, which may say more than it (I13.10 does not say at which stage
-the kidneys are). A claim is truthful if all of its codes are entailed and its documented minutes are right within
-`TOLERANCE`.
+by facts if it is one of them, generalises one (rule E1), or is what a decided rule E2 makes of entailed ones: their
+combination code, or what a combination code says in parts. A claim is truthful if all of its codes are entailed and its
+documented minutes are right within `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -96,9 +95,7 @@ def _closure(codes: tuple[str, ...], rules: Language, undecided: Undecided) -> f
     while True:
         more = {b for a in true for b, rule in rules.generalisations(a) if rule.decided or undecided == "allow"}
         for c in rules.combinations(sorted(true)):
-            # From components to what they make together, never back.
-            joins = set(c.remove) <= set(c.rule.codes) and true.issuperset((*c.remove, *c.keep, *c.rule.codes))
-            if joins and (c.rule.decided or undecided == "allow"):
+            if true.issuperset((*c.remove, *c.keep)) and (c.rule.decided or undecided == "allow"):
                 more.update(c.add)
         if more <= true:
             return frozenset(true)
