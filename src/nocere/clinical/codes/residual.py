@@ -1,37 +1,43 @@
 """E1 as compiled: residual leaves ("unspecified", NOS) and the leaves that each of them generalises.
 
 A pair is decided where each clause of the residual's title is asserted by the other code's title or a title above it, as
-`scripts/codes/residual.py` works out from the tabular list; a pair that the words leave open has a rule of its own that is
-not decided.
+`scripts/codes/residual.py` works out from the tabular list. A pair that the words leave open has a rule that is not decided.
 """
 
 from __future__ import annotations
 
-from nocere.clinical.codes.notes import PREFIX
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
 from nocere.clinical.codes.packed import Packed
-from nocere.clinical.codes.rules import Rule
+from nocere.clinical.codes.rules import PREFIX, Rule
 from nocere.clinical.codes.tree import Tree
 
 Step = tuple[str, Rule]
+Ints = NDArray[np.int32]
 
 
 class Residuals:
-    """Generalisations and their inverse."""
+    """Generalisations and their inverse, from two sorted columns of pairs."""
 
     def __init__(self, packed: Packed, tree: Tree) -> None:
         self._tree = tree
-        self._rows: dict[str, tuple[int, str, list[int], list[int]]] = {}
-        self._up: dict[int, list[tuple[str, bool]]] = {}
-        for code, at, text, decided, undecided in packed.json("residual"):
-            name = tree.codes[code]
-            lists = _summed(decided), _summed(undecided)
-            self._rows[name] = (at, text, *lists)
-            for some, sure in zip(lists, (True, False), strict=True):
-                for x in some:
-                    self._up.setdefault(x, []).append((name, sure))
+        self._rows: list[tuple[int, int, str]] = packed.json("residual")
+        part = packed.json("residual-pairs")
+        self._leaf: Ints = np.cumsum(part["leaf"], dtype=np.int32)
+        self._residual: Ints = np.asarray(part["residual"], np.int32)
+        self._decided = np.asarray(part["decided"], np.bool_)
+        self._row = {tree.codes[code]: k for k, (code, _, _) in enumerate(self._rows)}
         self._rules: dict[tuple[str, bool], Rule] = {}
-        self._known: dict[str, tuple[Step, ...]] = {}
-        self._back: dict[str, tuple[Step, ...]] = {}
+        self._up: dict[str, tuple[Step, ...]] = {}
+        self._down: dict[str, tuple[Step, ...]] = {}
+
+    @cached_property
+    def _by_residual(self) -> tuple[Ints, Ints]:
+        order = np.argsort(self._residual, kind="stable").astype(np.int32)
+        return self._residual[order], order
 
     def rule(self, code: str, decided: bool) -> Rule:
         """The rule of one residual leaf; its `codes` are what it generalises.
@@ -41,48 +47,50 @@ class Residuals:
         """
         known = self._rules.get((code, decided))
         if known is None:
-            at, text, sure, unsure = self._rows[code]
-            below = self._tree.named(sure if decided else unsure)
-            kind = "residual" if decided else "residual-undecided"
-            if not below:
-                raise KeyError(f"{PREFIX}:{kind}:{code}")
-            known = Rule(f"{PREFIX}:{kind}:{code}", "residual", self._tree.codes[at], text, below, decided, add=(code,))
+            k = self._row[code]
+            _, at, text = self._rows[k]
+            column, order = self._by_residual
+            pairs = order[np.searchsorted(column, k) : np.searchsorted(column, k, "right")]
+            below = self._leaf[pairs[self._decided[pairs] == decided]]
+            name = f"{PREFIX}:{'residual' if decided else 'residual-undecided'}:{code}"
+            if not len(below):
+                raise KeyError(name)
+            codes = self._tree.named(below.tolist())
+            known = Rule(name, "residual", self._tree.codes[at], text, codes, decided, add=(code,))
             self._rules[code, decided] = known
         return known
 
     def generalisations(self, code: str) -> tuple[Step, ...]:
         """Residual leaves that say less than the code, in the order of the list."""
-        known = self._known.get(code)
+        known = self._up.get(code)
         if known is None:
-            up = self._up.get(self._tree.at(code), ())
-            known = self._known[code] = tuple((r, self.rule(r, sure)) for r, sure in up)
+            i = self._tree.at(code)
+            some = slice(np.searchsorted(self._leaf, i), np.searchsorted(self._leaf, i, "right"))
+            pairs = zip(self._residual[some].tolist(), self._decided[some].tolist(), strict=True)
+            names = [(self._tree.codes[self._rows[k][0]], sure) for k, sure in pairs]
+            known = self._up[code] = tuple((r, self.rule(r, sure)) for r, sure in names)
         return known
 
     def refinements(self, code: str) -> tuple[Step, ...]:
-        """Leaves that the code generalises if it is a residual one."""
-        known = self._back.get(code)
+        """Leaves that the code generalises if it is a residual one, decided pairs first."""
+        known = self._down.get(code)
         if known is None:
+            self._tree.at(code)
             found: list[Step] = []
-            if code in self._rows:
-                for decided, some in zip((True, False), self._rows[code][2:], strict=True):
-                    found.extend((x, self.rule(code, decided)) for x in self._tree.named(some))
-            known = self._back[code] = tuple(found)
+            for sure in (True, False) if code in self._row else ():
+                try:
+                    rule = self.rule(code, sure)
+                except KeyError:
+                    continue
+                found.extend((x, rule) for x in rule.codes)
+            known = self._down[code] = tuple(found)
         return known
 
     def counts(self) -> dict[str, int]:
-        """Residual leaves, pairs decided and not, leaves that have a generalisation."""
-        rows = self._rows.values()
+        """Residual leaves, pairs decided and not, leaves that have a decided generalisation."""
         return {
             "residuals": len(self._rows),
-            "decided": sum(len(r[2]) for r in rows),
-            "undecided": sum(len(r[3]) for r in rows),
-            "leaves": sum(any(sure for _, sure in up) for up in self._up.values()),
+            "decided": int(self._decided.sum()),
+            "undecided": int((~self._decided).sum()),
+            "leaves": len(np.unique(self._leaf[self._decided])),
         }
-
-
-def _summed(steps: list[int]) -> list[int]:
-    out, at = [], 0
-    for s in steps:
-        at += s
-        out.append(at)
-    return out
