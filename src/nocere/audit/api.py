@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def probe(
     cells: list[dict[str, Any]] | None = None,
     criteria: list[dict[str, Any]] | None = None,
     seed: int = 0,
+    views: Mapping[str, Target] | None = None,
     progress: Progress | None = None,
     **plan: Any,
 ) -> Bundle:
@@ -34,11 +36,13 @@ def probe(
         name: shown in the report.
         preset: default "image.standard" where no cells are given.
         cells, criteria: tables as in a plan file.
-        plan: further fields of a plan: intended_use, not_tested, draws, tau.
+        views: models that a cell may search instead of the target (`view = NAME`): another one, or a differentiable
+            copy of it (`nocere.targets.straight.bpda`). Success is judged on `target`.
+        plan: further fields of a plan: intended_use, not_tested, draws, tau, view.
 
     Raises:
         NocereError: with one sentence that says what was wrong and what to do.
     """
     data = {"name": name, "seed": seed, "cell": cells or [], "criterion": criteria or [], **plan}
     data["preset"] = preset or ("" if cells else "image.standard")
-    return run_audit(resolve(make_plan(data), target, cases), out, progress=progress)
+    return run_audit(resolve(make_plan(data), target, cases, views=views), out, progress=progress)

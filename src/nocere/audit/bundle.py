@@ -6,7 +6,7 @@ cases.json      ids, truths, patients, subgroups and hashes of the cases
 clean.json      the target's answers to the unchanged cases
 cells/          outcomes, one file a shard
 evidence/       the adversarial files; originals/ the files they came from
-artefacts/      what a round made for later rounds
+artefacts/      what a round made for later rounds; artefacts.json: what making it took
 measures.json, indicators.json, verdicts.json
 run.json        wall times, host, versions: not in the manifest
 """
@@ -30,7 +30,9 @@ from nocere.core.files import write_atomic
 
 SCHEMA = 1
 OUTSIDE = ("run.json", "manifest.json")
-SEALED = ("plan.json", "cases.json", "clean.json", "measures.json", "indicators.json", "verdicts.json")
+SEALED = (
+    "plan.json", "cases.json", "clean.json", "artefacts.json", "measures.json", "indicators.json", "verdicts.json",
+)  # fmt: skip
 FOLDERS = ("cells", "evidence", "originals", "artefacts")
 
 
@@ -134,6 +136,12 @@ class Bundle:
         """Signs of a failed search; none in bundles that were written before there were any."""
         there = "indicators.json" in self.manifest["files"]
         return [Indicator.from_json(i) for i in self.read("indicators.json")] if there else []
+
+    @cached_property
+    def artefacts(self) -> dict[str, dict[str, Any]]:
+        """What making each artefact took, by its name: answers of the target, for example."""
+        there = "artefacts.json" in self.manifest["files"]
+        return dict(self.read("artefacts.json")) if there else {}
 
     @cached_property
     def verdicts(self) -> list[dict[str, Any]]:

@@ -28,12 +28,14 @@ def random_state() -> str:
 class Guard:
     """Keeps a pristine copy of the target and compares states before and after.
 
-    Targets that cannot be copied (they hold a process or a handle) are watched, and not restored.
+    Targets that cannot be copied (they hold a process or a handle) are watched, and not restored. `what` is how
+    violations call it.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, what: str = "the target") -> None:
+        self._what = what
         self._state = target.state()
-        self._pristine = _freeze(target)
+        self._pristine = freeze(target)
         self.target: Any = target if self._pristine is None else self._pristine()
         self._random = random_state()
 
@@ -45,7 +47,7 @@ class Guard:
         """After a cell: what was touched, or nothing. A touched target is replaced by the pristine copy."""
         touched = []
         if self.target.state() != self._state:
-            touched.append("the target (weights, buffers or mode)")
+            touched.append(f"{self._what} (weights, buffers or mode)")
             if self._pristine is not None:
                 self.target = self._pristine()
         if random_state() != self._random:
@@ -53,8 +55,8 @@ class Guard:
         return " and ".join(touched)
 
 
-def _freeze(target: Any) -> Callable[[], Any] | None:
-    """A maker of fresh copies. Bytes where possible: nothing in this process can reach into them by accident."""
+def freeze(target: Any) -> Callable[[], Any] | None:
+    """A maker of fresh copies, or None where it cannot be copied. Bytes where possible: nothing in this process can reach into them by accident."""
     try:
         frozen = pickle.dumps(target)
         pickle.loads(frozen)

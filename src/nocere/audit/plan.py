@@ -31,6 +31,7 @@ from nocere.audit.criteria import Criterion
 from nocere.audit.presets import PRESETS, WHOLE_RANGE
 from nocere.audit.referee import Draws
 from nocere.audit.spec import CellSpec, Spec
+from nocere.audit.views import Shop, ViewPlan, artefact, given
 from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget
 from nocere.core.canonical import sha256
@@ -67,6 +68,8 @@ class CellPlan(_Strict):
     threat_args: dict[str, Any] = Field(default_factory=dict)
     goal: GoalPlan = GoalPlan()
     access: tuple[Literal["scores", "labels", "gradients", "structure"], ...] | None = None
+    answers: Literal["all", "top1"] = "all"
+    view: str = ""
     looks: int = Field(default=2000, ge=1)
     confirms: int = Field(default=8, ge=1)
     campaign: int | None = Field(default=None, ge=1)
@@ -91,6 +94,7 @@ class Plan(_Strict):
     tau: float = Field(default=0.5, ge=0, lt=1)
     not_tested: tuple[str, ...] = ()
     harm: dict[str, float] = Field(default_factory=dict)
+    view: tuple[ViewPlan, ...] = ()
     cell: tuple[CellPlan, ...] = ()
     criterion: tuple[Criterion, ...] = ()
 
@@ -144,8 +148,26 @@ def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet
     return cases
 
 
-def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, Any] | None = None) -> Spec:
+def resolve(
+    plan: Plan,
+    target: Target,
+    cases: CaseSet,
+    sources: Mapping[str, Any] | None = None,
+    *,
+    base: Path | None = None,
+    trust: bool = False,
+    views: Mapping[str, Target] | None = None,
+) -> Spec:
     """A spec from a plan, a target and cases.
+
+    Args:
+        plan: what to run.
+        target: the shipped model.
+        cases: what it is tested on.
+        sources: where these came from, for the run record.
+        base: folder that paths of views are relative to.
+        trust: allow views that are pickles.
+        views: further views, by the name that cells use.
 
     Raises:
         PlanError, UsageError: something in the plan does not exist or does not fit.
@@ -171,12 +193,19 @@ def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, An
         for label in target.decision.labels:
             if label not in target.decision.not_clinical and not any(label in r.truth.labels for r in cases.refs):
                 raise DataError(f"{cases.name} has no case with the label {label!r}.", "Every class needs cases.")
+    shop = Shop(target, cases, ImageCodec(), plan.seed, base or Path(), trust, load_cases)
+    made = [artefact(v, shop) for v in plan.view]
+    made += [(given(name, view, target), view.access) for name, view in (views or {}).items()]
+    seen = {a.name: access for a, access in made}
+    if len(seen) < len(made):
+        raise PlanError("Two views of the plan have the same name.", "Name every view once.")
     return Spec(
         name=plan.name,
         target=target,
-        codec=ImageCodec(),
+        codec=shop.codec,
         cases=cases,
-        cells=tuple(_cell(c, target, cases) for c in cells),
+        cells=tuple(_cell(c, _offered(c, target, seen), target, cases) for c in cells),
+        artefacts=tuple(a for a, _ in made),
         criteria=plan.criterion,
         seed=plan.seed,
         draws=Draws(plan.draws, plan.tau),
@@ -187,7 +216,19 @@ def resolve(plan: Plan, target: Target, cases: CaseSet, sources: Mapping[str, An
     )
 
 
-def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
+def _offered(c: CellPlan, target: Target, views: Mapping[str, frozenset[Access]]) -> frozenset[Access]:
+    """What may be asked of whatever this cell searches."""
+    if not c.view:
+        return target.access
+    if c.view not in views:
+        known = f"Views: {', '.join(views)}." if views else "Declare it as a [[view]]."
+        raise PlanError(f"Cell {c.name!r}: there is no view {c.view!r}.", known)
+    if c.answers != "all":
+        raise PlanError(f"Cell {c.name!r}: answers narrow what the target tells; a view is the attacker's own.")
+    return views[c.view]
+
+
+def _cell(c: CellPlan, offered: frozenset[Access], target: Target, cases: CaseSet) -> CellSpec:
     where = f"Cell {c.name!r}"
     args = dict(c.threat_args)
     make = get("threat", c.threat).make
@@ -203,12 +244,13 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     # What the attacker is granted is what the search uses, so that the report does not call a grid white box.
     searched: frozenset[Access] = frozenset({"scores", "labels"})
     if any(a.needs & {"gradients", "structure"} for a in attacks):
-        searched = target.access
-    access = target.access & (searched if c.access is None else frozenset(c.access))
+        searched = offered
+    access = offered & (searched if c.access is None else frozenset(c.access))
     if not any(a.needs <= access for a in attacks):
         raise PlanError(
-            f"{where}: its attacks need {', '.join(sorted(set().union(*(a.needs for a in attacks))))}, but the target"
-            f"{'' if c.access is None else ' with this access'} gives only {', '.join(sorted(access))}.",
+            f"{where}: its attacks need {', '.join(sorted(set().union(*(a.needs for a in attacks))))}, but the "
+            f"{'view' if c.view else 'target'}{'' if c.access is None else ' with this access'} gives only "
+            f"{', '.join(sorted(access))}.",
             "Choose attacks that need less; see `nocere list attacks`.",
         )
     if c.goal.when and c.goal.when not in target.decision.labels:
@@ -227,7 +269,9 @@ def _cell(c: CellPlan, target: Target, cases: CaseSet) -> CellSpec:
     if c.sanity and args.get("bits", 8) > 8:
         # The whole range of 8 bits stands for the whole range.
         radii = tuple(float((1 << args["bits"]) - 1) if r == WHOLE_RANGE else r for r in c.radii)
-    return CellSpec(c.name, threat, attacks, radii, aim, ids, fit, search=c.search, sanity=c.sanity)
+    return CellSpec(
+        c.name, threat, attacks, radii, aim, ids, fit, c.view, search=c.search, answers=c.answers, sanity=c.sanity
+    )  # fmt: skip
 
 
 def _fit(cases: CaseSet, ids: tuple[str, ...], share: float) -> frozenset[str]:
@@ -287,4 +331,5 @@ def load_spec(path: str | Path, *, trust: bool = False) -> Spec:
         raise PlanError(f"{path}: names no target.", 'For example: target = "model".')
     place = path.parent / plan.target
     sources = {"plan": str(path.resolve()), "target": str(place.resolve())}
-    return resolve(plan, load_target(place, trust=trust), load_cases(plan.cases, path.parent), sources)
+    target, cases = load_target(place, trust=trust), load_cases(plan.cases, path.parent)
+    return resolve(plan, target, cases, sources, base=path.parent, trust=trust)

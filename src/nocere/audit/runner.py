@@ -20,11 +20,10 @@ from nocere.audit.indicators import indicators
 from nocere.audit.measures.compute import compute
 from nocere.audit.referee import Clean, Referee
 from nocere.audit.spec import CellSpec, Sealed, Spec
-from nocere.audit.work import Source, Task, Workshop, pooled, put, weight
+from nocere.audit.work import Source, Task, Workshop, artefact_path, pooled, put, weight
 from nocere.core.canonical import digest, dumps
 from nocere.core.errors import DataError, PlanError, UsageError
 from nocere.core.files import clean_temporary, private_folder, write_atomic
-from nocere.targets.base import Target
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -82,8 +81,8 @@ class _Run:
         last = max([c.round for c in self.spec.cells] + [a.round for a in self.spec.artefacts])
         for number in range(last + 1):
             sealed = Sealed(self.spec.cases, clean, {k: tuple(v) for k, v in outcomes.items()}, dict(artefacts))
-            views = self._artefacts(number, sealed, artefacts)
-            outcomes |= self._search(shop, [c for c in self.spec.cells if c.round == number], views)
+            self._artefacts(number, sealed, artefacts)
+            outcomes |= self._search(shop, [c for c in self.spec.cells if c.round == number])
         self._originals(outcomes)
         self._measure(outcomes)
         self._note()
@@ -133,20 +132,20 @@ class _Run:
         ]
         return {r.case_id: r for r in rows}, data["noise"]
 
-    def _artefacts(self, number: int, sealed: Sealed, made: dict[str, bytes]) -> dict[str, Target]:
+    def _artefacts(self, number: int, sealed: Sealed, made: dict[str, bytes]) -> None:
         for a in self.spec.artefacts:
             if a.round == number:
-                path = self.out / "artefacts" / a.name
+                path = artefact_path(self.out, a.name)
                 if not path.exists():
                     self.progress(f"making {a.name}", 0, 1)
                     private_folder(path.parent)
                     write_atomic(path, a.build(sealed))
                 made[a.name] = path.read_bytes()
-        return {a.name: a.load(made[a.name]) for a in self.spec.artefacts if a.name in made}
+        if made:
+            records = {a.name: dict(a.record(made[a.name])) for a in self.spec.artefacts if a.name in made}
+            self._write("artefacts.json", records)
 
-    def _search(
-        self, shop: Workshop, cells: Sequence[CellSpec], views: Mapping[str, Target]
-    ) -> dict[str, list[Outcome]]:
+    def _search(self, shop: Workshop, cells: Sequence[CellSpec]) -> dict[str, list[Outcome]]:
         """Compute what is not there yet of these cells, and read all of it."""
         shards = {c.name: [Task(c.name, k) for k in range(len(c.shards()))] for c in cells}
         totals = {c.name: len(c.cases) * weight(c) for c in cells}
@@ -168,7 +167,7 @@ class _Run:
             pooled(shop, missing, self.source, min(self.workers, len(missing)), told)
         else:
             for task in missing:
-                shop.do(task, views.get(shop.cells[task.cell].view), told)
+                shop.do(task, told)
         for name, total in totals.items():
             self.progress(name, total, total)
         return {

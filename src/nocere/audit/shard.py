@@ -19,6 +19,7 @@ from nocere.core.candidate import Files
 from nocere.core.case import Case
 from nocere.core.goal import Literals
 from nocere.core.rng import seed_of
+from nocere.targets.answers import LabelsOnly, TopOne
 from nocere.targets.base import Target
 
 CAMPAIGN_LANES = 64
@@ -42,18 +43,21 @@ def run_shard(
     noise: float,
     guard: Guard,
     *,
-    view: Target | None = None,
+    view: Guard | None = None,
     lanes: int = 128,
     told: Callable[[Outcome], None] | None = None,
 ) -> ShardResult:
     """Search these cases and let the referee decide.
 
     Args:
-        view: what is searched; default is the target itself.
+        guard: keeps the shipped target.
+        view: keeps what is searched; default is the target itself.
         lanes: cases in flight; changes no result.
         told: hears every outcome as it is decided, for progress.
     """
-    guard.begin()
+    guards = [guard] if view is None else [guard, view]
+    for g in guards:
+        g.begin()
     referee = Referee(guard.target, spec.codec, spec.cases, seed=spec.seed, draws=spec.draws)
     referee.noise = noise
     literals, outcomes = _bind(spec, cell, ids, clean)
@@ -65,7 +69,7 @@ def run_shard(
     meter = Meter(cell.threat.budget)
     court = referee.court(cell.threat.pset, cell.threat.goal, literals, meter)
     engine_cell = Cell(
-        view=view or _searched(spec, cell, guard.target),
+        view=_searched(spec, cell, guard.target, view),
         threat=cell.threat,
         attacks=cell.attacks,
         radii=cell.radii,
@@ -80,7 +84,7 @@ def run_shard(
         outcomes.append(outcome)
         if told is not None:
             told(outcome)
-    violation = guard.violation()
+    violation = " and ".join(dict.fromkeys(filter(None, (g.violation() for g in guards))))
     if violation:
         why = f"an attack of this cell touched {violation}; its results are discarded"
         return ShardResult(tuple(Outcome(i, cell.radii[0], "errored", why) for i in ids if i not in cell.fit), {}, why)
@@ -94,8 +98,21 @@ def run_shard(
     return ShardResult(tuple(o.without_files() for o in outcomes), evidence)
 
 
-def _searched(spec: Spec, cell: CellSpec, target: Target) -> Target:
-    """What stands in for the target while searching."""
+def _answers(cell: CellSpec, target: Target) -> Target:
+    """The target as it answers this attacker: nothing finer than what the threat grants can steer a search."""
+    if cell.answers == "top1":
+        return TopOne(target)
+    granted = cell.threat.access & {"scores", "gradients", "structure"}
+    return target if granted or "scores" not in target.access else LabelsOnly(target)
+
+
+def _searched(spec: Spec, cell: CellSpec, target: Target, view: Guard | None) -> Target:
+    """What is searched: the view, or what the target shows of itself."""
+    return _answers(cell, _faster(spec, cell, target)) if view is None else _faster(spec, cell, view.target)
+
+
+def _faster(spec: Spec, cell: CellSpec, target: Target) -> Target:
+    """What stands in for a target or a view while searching."""
     if cell.search == "shipped" or not any("gradients" in a.needs or "scores" in a.needs for a in cell.attacks):
         return target
     if "gradients" not in target.access:

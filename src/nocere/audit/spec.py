@@ -23,6 +23,7 @@ from nocere.threats.base import Threat
 
 SHARD = 64
 Search: TypeAlias = Literal["twin", "bf16", "shipped"]
+Answers: TypeAlias = Literal["all", "top1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class CellSpec:
     """One cell: a cascade of attacks under one threat, over some cases.
 
     `view` names an artefact of an earlier round that is searched instead of the target itself (transfer); `search` says
-    whether the target is searched by its faster twin (see `targets.twin`), by one in bfloat16, or as shipped.
-    Success is always judged on the shipped target. `fit` are the cases that universal attacks may look at. A `sanity`
-    cell tests the search, not the model: it enters no measure, only the indicators (see `indicators`).
+    whether what is searched is so by a faster twin (see `targets.twin`), by one in bfloat16, or as it is. `answers`
+    "top1" tells a search by scores the winning label and its confidence only (see `targets.answers`). Success is
+    always judged on the shipped target. `fit` are the cases that universal attacks may look at. A `sanity` cell tests
+    the search, not the model: it enters no measure, only the indicators (see `indicators`).
     """
 
     name: str
@@ -45,6 +47,7 @@ class CellSpec:
     view: str = ""
     round: int = 0
     search: Search = "twin"
+    answers: Answers = "all"
     sanity: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +69,10 @@ class CellSpec:
             raise PlanError(f"{where}: universal attacks and attacks on single cases need cells of their own.")
         if ("group" in scopes) != bool(self.fit):
             raise PlanError(f"{where}: universal attacks need fit cases, and only they.")
+        if self.answers == "top1" and self.threat.access & {"gradients", "structure"}:
+            raise PlanError(
+                f"{where}: top-1 answers are for searches by scores or labels; grant it no more than these."
+            )
         if self.aim == "sample" and any("gradients" in a.needs for a in self.attacks):
             raise PlanError(f"{where}: aim 'sample' takes attacks that draw, not searches with gradients.")
 
@@ -108,6 +115,7 @@ class CellSpec:
             "view": self.view,
             "round": self.round,
             "search": self.search,
+            **({} if self.answers == "all" else {"answers": self.answers}),
             "sanity": self.sanity,
         }
 
@@ -127,7 +135,7 @@ class Artefact:
     """Something made between rounds (a surrogate, hardened weights, a strategy) and sealed into the bundle.
 
     `build` makes its bytes from what is sealed so far; `load` makes a target from these bytes; `about` names the
-    recipe and its parameters in the plan.
+    recipe and its parameters in the plan; `record` reads from the bytes what making it took (queries, agreement).
     """
 
     name: str
@@ -135,6 +143,7 @@ class Artefact:
     build: Callable[[Sealed], bytes]
     load: Callable[[bytes], Target]
     about: Mapping[str, Any]
+    record: Callable[[bytes], Mapping[str, Any]] = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from nocere.core.candidate import Files
 from nocere.core.canonical import digest, dumps
 from nocere.core.errors import NocereError, PlanError
 from nocere.core.files import private_folder, write_atomic
-from nocere.targets.base import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,20 @@ class Workshop:
         self.spec, self.out, self.clean, self.noise, self.lanes = spec, out, clean, noise, lanes
         self.guard = Guard(spec.target)
         self.cells = {c.name: c for c in spec.cells}
+        self._views: dict[str, Guard] = {}
 
     def path(self, task: Task) -> Path:
         """Where the outcomes of a shard are stored."""
         return self.out / "cells" / task.cell / f"{task.number:05d}.json"
 
-    def do(self, task: Task, view: Target | None, told: Told) -> None:
+    def view(self, name: str) -> Guard | None:
+        """What cells of this view search, from its sealed bytes; None where the target itself is searched."""
+        if name and name not in self._views:
+            made = next(a for a in self.spec.artefacts if a.name == name)
+            self._views[name] = Guard(made.load(artefact_path(self.out, name).read_bytes()), f"the view {name!r}")
+        return self._views.get(name)
+
+    def do(self, task: Task, told: Told) -> None:
         """Compute a shard and store outcomes and evidence."""
         cell = self.cells[task.cell]
 
@@ -68,12 +75,18 @@ class Workshop:
                 told(cell.name, 1)
 
         ids = cell.shards()[task.number]
+        view = self.view(cell.view)
         result = run_shard(
             self.spec, cell, ids, self.clean, self.noise, self.guard, view=view, lanes=self.lanes, told=heard
         )
         for (case_id, radius), files in result.evidence.items():
             put(self.out / evidence_path(cell.name, case_id, radius), files)
         put(self.path(task).parent, {self.path(task).name: dumps({"outcomes": [o.to_json() for o in result.outcomes]})})
+
+
+def artefact_path(out: Path, name: str) -> Path:
+    """Where a bundle keeps what a round made."""
+    return out / "artefacts" / name
 
 
 def put(folder: Path, files: Files) -> None:
@@ -146,4 +159,4 @@ def _begin(source: Source, out: Path, plan: str, clean: dict[str, Clean], noise:
 
 def _do(task: Task) -> None:
     assert _shop is not None
-    _shop.do(task, None, lambda cell, n: _heard.put((cell, n)))
+    _shop.do(task, lambda cell, n: _heard.put((cell, n)))

@@ -19,6 +19,7 @@ threshold = 0.31
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -109,10 +110,13 @@ def _factory(about: dict[str, Any], card: Path) -> Callable[..., Any]:
         raise TargetError(f"{card}: [target] factory: there is no file {source}.")
     if not name:
         raise TargetError(f"{card}: [target] factory must be FILE.py:FUNCTION; got {about.get('factory')!r}.")
-    spec = importlib.util.spec_from_file_location(f"nocere_user_{source.stem}", source)
+    # A name of its own, and known to Python: what a model is made of can then be pickled, and so restored.
+    called = f"nocere_user_{source.stem}_{sha256(str(source.resolve()).encode())[:12]}"
+    spec = importlib.util.spec_from_file_location(called, source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[called] = module
     try:
         spec.loader.exec_module(module)
         function: Callable[..., Any] = getattr(module, name)

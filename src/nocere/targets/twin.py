@@ -2,8 +2,9 @@
 
 Batch norm is folded into the convolutions before it and the memory layout is channels last, which changes scores in the
 last bits (optionally bfloat16, which changes more). A twin decides nothing: every success is confirmed on the shipped
-target, so a twin that is too far off costs effort and never a wrong break; one that is off by more than TOLERANCE on
-the first case is not used at all.
+target, so a twin that is too far off costs effort and never a wrong break; one whose scores or gradients are off by
+more than a tolerance on the first case is not used at all. Gradients are compared because torch's tracer loses the
+backward pass of custom autograd functions, which is all that a differentiable stand-in consists of.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nocere.targets.base import Target
 from nocere.targets.torch import TorchTarget
 
 TOLERANCE = 1e-3  # of the largest score, for the exact twin
+GRADIENT = 1e-2  # of the largest entry of a gradient
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
@@ -56,11 +58,27 @@ def search_twin(target: Target, sample: Case[Any], *, bf16: bool = False) -> Tar
     module = target.module
     if isinstance(module, torch.jit.ScriptModule) or any(m.training for m in module.modules()):
         return target
-    twin = TorchTwin(target, _laid_out(_folded(module)), bf16=bf16)
     batch = Batch(torch.from_numpy(sample.x.astype(np.float32))[None], (sample,))
-    shipped, found = target.scores(batch), twin.scores(batch)
-    near = float(np.abs(shipped - found).max()) <= TOLERANCE * max(1.0, float(np.abs(shipped).max()))
-    return twin if bf16 or near else target
+    twin = TorchTwin(target, _laid_out(_folded(module)), bf16=False)
+    if not _faithful(target, twin, batch):
+        return TorchTwin(target, _laid_out(copy.deepcopy(module)), bf16=True) if bf16 else target
+    return TorchTwin(target, twin.module, bf16=True) if bf16 else twin
+
+
+def _faithful(target: TorchTarget, twin: TorchTarget, batch: Batch) -> bool:
+    """Whether a twin has the target's scores and, where there are any, its gradients."""
+    pairs = [(torch.from_numpy(target.scores(batch)), torch.from_numpy(twin.scores(batch)), TOLERANCE, 1.0)]
+    if "gradients" in target.access:
+        for k in range(target.decision.columns):
+            slopes = []
+            for t in (target, twin):
+                z, pullback = t.vjp(batch)
+                slopes.append(pullback(torch.eye(z.shape[1], dtype=z.dtype)[k : k + 1]))
+            pairs.append((slopes[0], slopes[1], GRADIENT, 0.0))
+    return all(
+        torch.allclose(a, b, rtol=0.0, atol=share * max(least, float(a.nan_to_num().abs().max())), equal_nan=True)
+        for a, b, share, least in pairs
+    )
 
 
 def _folded(module: torch.nn.Module) -> torch.nn.Module:

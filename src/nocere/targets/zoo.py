@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 
 from nocere.core.registry import register
+from nocere.targets.straight import straight
 
 ATHALYE = "Athalye et al. 2018, arXiv:1802.00420"
 
@@ -34,7 +35,7 @@ class Broken(torch.nn.Module):
 
     def _instead(self, hard: Any, smooth: Any) -> Any:
         """`hard` forwards; backwards `smooth` where approximated."""
-        return smooth + (hard - smooth).detach() if self.approximated else hard
+        return straight(hard, smooth) if self.approximated else hard
 
 
 @register("target", "zoo.quantised", source=f"Buckman et al. 2018; broken by {ATHALYE}", kind="broken defence")

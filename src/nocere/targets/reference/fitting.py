@@ -1,12 +1,13 @@
 """Train a reference network, plainly or adversarially, with every random draw under one seed.
 
-Images are stored units, uint8 0..255 [n, C, H, W]; budgets are grey levels in the same units. The network sees
-`(x / 255 - mean) / std`.
+Images are stored units [n, C, H, W], uint8, or uint16 for deeper ones; budgets are grey levels in the same units. The
+network sees `(x / 255 - mean) / std`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from torch.nn import functional
 
 Progress = Callable[[int, int, float], None]
 """Called after each epoch with (epoch from 1, epochs, mean training loss)."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits [n, outputs] and the rows of y -> mean loss."""
 
 
 def fit(
     module: nn.Module,
-    x: NDArray[np.uint8],
-    y: NDArray[np.int64],
+    x: NDArray[np.unsignedinteger[Any]],
+    y: NDArray[Any],
     *,
     epochs: int,
     seed: int,
@@ -35,11 +38,13 @@ def fit(
     augment: bool = True,
     restart: bool = True,
     class_weights: Sequence[float] | None = None,
+    loss: Loss | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Train `module` in place and leave it in eval mode.
 
-    x: [n, C, H, W]. y: [n], class indices; one output means classes 0 and 1.
+    x: [n, C, H, W]. y: [n], class indices; one output means classes 0 and 1. With a `loss` of its own, whatever that
+    takes.
     mean, std: one value a channel, on the 0..1 scale.
     adversarial: L-infinity budget in grey levels; above 0, every batch is replaced by its attacked self
     (`steps` of signed gradient from a random start; 1 is fast adversarial training).
@@ -50,7 +55,9 @@ def fit(
     The global torch and numpy generators are left as they were. The same seed, machine and thread count
     give the same weights.
     """
-    _check(x, y, mean, std)
+    _check(x, mean, std)
+    if len(y) != len(x) or (loss is None and y.ndim != 1):
+        raise ValueError(f"y must be [n] with n = {len(x)}, got {y.shape}")
     if restart:
         initialise(module, seed)
     device = next(module.parameters()).device
@@ -62,7 +69,8 @@ def fit(
     noise = torch.Generator().manual_seed(seed)
 
     def loss_of(stored: Tensor, target: Tensor) -> Tensor:
-        return _loss(module((stored - shift) / scale), target, weights)
+        logits = module((stored - shift) / scale)
+        return _loss(logits, target, weights) if loss is None else loss(logits, target)
 
     per_epoch = -(-len(x) // batch)
     optimiser = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=weight_decay)
@@ -76,12 +84,12 @@ def fit(
             target = torch.from_numpy(y[chosen]).to(device)
             if adversarial > 0:
                 stored = _attacked(loss_of, stored, target, adversarial, steps, noise)
-            loss = loss_of(stored, target)
+            wrong = loss_of(stored, target)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            wrong.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-            total += float(loss.detach()) * len(chosen)
+            total += float(wrong.detach()) * len(chosen)
         if progress is not None:
             progress(epoch + 1, epochs, total / len(x))
     module.eval()
@@ -97,11 +105,9 @@ def initialise(module: nn.Module, seed: int) -> None:
                 reset()
 
 
-def _check(x: NDArray[np.uint8], y: NDArray[np.int64], mean: Sequence[float], std: Sequence[float]) -> None:
-    if x.dtype != np.uint8 or x.ndim != 4:
-        raise ValueError(f"x must be uint8 [n, C, H, W], got {x.dtype} {x.shape}")
-    if y.shape != (len(x),) or len(x) == 0:
-        raise ValueError(f"y must be [n] with n = {len(x)} > 0, got {y.shape}")
+def _check(x: NDArray[np.unsignedinteger[Any]], mean: Sequence[float], std: Sequence[float]) -> None:
+    if x.dtype not in (np.uint8, np.uint16) or x.ndim != 4 or len(x) == 0:
+        raise ValueError(f"x must be uint8 or uint16 [n > 0, C, H, W], got {x.dtype} {x.shape}")
     if not len(mean) == len(std) == x.shape[1]:
         raise ValueError(f"mean and std need {x.shape[1]} values, got {len(mean)} and {len(std)}")
 
@@ -138,7 +144,7 @@ def _attacked(
     return moved.detach()
 
 
-def _augmented(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _augmented(x: NDArray[np.unsignedinteger[Any]], rng: np.random.Generator) -> NDArray[np.unsignedinteger[Any]]:
     """[n, C, H, W], each image flipped, turned (if square) and shifted by its own draw."""
     square = x.shape[2] == x.shape[3]
     out = np.empty_like(x)
