@@ -1,9 +1,9 @@
 """E2: combination codes and their components, from titles ("A with B") and from the reviewed file curated.toml.
 
-A title row: the combination leaf asserts "A with B"; `a` is a leaf of its category that asserts the same but for B (or denies
-B); `b` is a leaf elsewhere whose title says just B. Section I.A.15 presumes the link, so
-that a + b may become the combination, except where b is a symptom of chapter 18 (undecided). The way back is true only where
-`a` denies nothing and no Excludes1 note forbids a and b together.
+A title row: the combination leaf asserts "A with B"; `a` is a leaf of its category that asserts the same but for B (or
+denies B); `b` is a leaf elsewhere whose title says just B. Section I.A.15 presumes the link, so a + b may become the
+combination; undecided where b is a symptom of chapter 18. The way back is true only where `a` denies nothing and no
+Excludes1 note forbids a and b together.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ Yes = bool | None
 class Row:
     """One combination.
 
-    `of`: for each component the leaves that fill it; `keep`: positions in `of` that stay. `split`: components of the way back;
-    `rejoin`: what comes back where kept components are on the claim. `combine`, `apart`: decided, undecided, or None: never.
+    `of`: for each component the leaves that fill it; `keep`: positions in `of` that stay. `split`: what the combination
+    comes apart into; `rejoin`: what comes back where kept components are on the claim. `combine`, `apart`: True decided,
+    False undecided, None never.
     """
 
     kind: str

@@ -15,7 +15,7 @@ Row = tuple[str, int, int, str, int, bool]
 
 
 def notes(nodes: dict[str, Node], resolver: Resolver, number: dict[str, int]) -> tuple[list[Row], list[list[int]]]:
-    """Rows (kind, node, position among the node's notes of that kind, text, set of codes, decided) and the sets of codes.
+    """Rows (kind, node, place among the node's notes of that kind, text, set of codes, decided) and the sets of codes.
 
     An Excludes1 note is one line; the other kinds are one row an element, since their lines belong together ("code to
     identify:" and what follows).

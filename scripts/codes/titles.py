@@ -1,9 +1,9 @@
 """What a title asserts, as clauses, and whether titles imply a clause: the text side of E1.
 
-A title such as "Type 2 diabetes mellitus with mild nonproliferative diabetic retinopathy without macular edema, right eye"
-asserts four things. A residual code generalises another one only where each clause of its own title is asserted by the
-other code's title or by a title above it in the same category. Words are compared as words: what needs medical knowledge
-beyond them is left undecided by the caller.
+"Type 2 diabetes mellitus with mild nonproliferative diabetic retinopathy without macular edema, right eye" asserts four
+things. A residual code generalises another one only where each clause of its own title is asserted by the other code's
+title or by a title above it in the same category. Words are compared as words: what needs medical knowledge beyond them
+is left undecided by the caller.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ _MARKERS = ("not due to", "due to", "without", "with", "not", "in", "by", "as", 
             "resulting in", "affecting", "associated with")  # fmt: skip
 _MARK = re.compile(r"\b(" + "|".join(sorted(_MARKERS, key=len, reverse=True)) + r")\b")
 NEGATIVE = frozenset({"without", "not", "not due to"})
-# Nouns that only name the axis which is left open ("unspecified site"); they assert nothing where they follow "unspecified".
+# Nouns that only name the axis which is left open ("unspecified site"): after "unspecified" they assert nothing.
 _AXES = frozenset(
-    """part site side type location level region aspect severity stage degree trimester laterality eye ear form nature cause
-    complication organism agent episode number encounter place activity status fetus person""".split()
+    ["part", "site", "side", "type", "location", "level", "region", "aspect", "severity", "stage", "degree"]
+    + ["trimester", "laterality", "eye", "ear", "form", "nature", "cause", "complication", "organism", "agent"]
+    + ["episode", "number", "encounter", "place", "activity", "status", "fetus", "person"]
 )
-_FILL = frozenset("of the a an to and or for at on from its".split())
+_FILL = frozenset(["of", "the", "a", "an", "to", "and", "or", "for", "at", "on", "from", "its"])
 _OPEN = re.compile(r"\bnot otherwise specified\b|\bnot specified as [^,]*|\bnot specified\b|\bnot stated\b")
 
 
@@ -31,8 +32,8 @@ _OPEN = re.compile(r"\bnot otherwise specified\b|\bnot specified as [^,]*|\bnot 
 class Clause:
     """Words of one clause behind its marker ("" for the head and for what follows a comma).
 
-    `opened` holds those of `words` that follow "unspecified" and only name an open axis. `joined` holds pairs of words that
-    stand left and right of "and" or "or".
+    `opened` holds those of `words` that follow "unspecified" and only name an open axis. `joined` holds pairs of words
+    that stand left and right of "and" or "or".
     """
 
     marker: str
@@ -61,7 +62,7 @@ def clauses(title: str) -> tuple[Clause, ...]:
 
 @cache
 def said(title: str) -> tuple[Clause, ...]:
-    """What a title asserts for others: its clauses, and its head as one, commas read as spaces ("lobe, right bronchus")."""
+    """What a title asserts for others: its clauses, and its head as one with commas read as spaces."""
     return (*clauses(title), *_clause("", _MARK.split(_plain(title))[0].replace(", ", " ").replace(",", " and ")))
 
 

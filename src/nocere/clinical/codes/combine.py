@@ -1,13 +1,13 @@
 """E2 as compiled: combination codes and their components, both ways, with the note or guideline that links them.
 
 A row has slots (leaves that may fill each component); kept components stay beside the combination code ("use additional
-code to identify the stage"). Combining is decided where the classification presumes the link (ICD-10-CM guidelines, section
-I.A.15 "with") or a guideline makes it; coming apart where no component asserts what the combination denies.
+code to identify the stage"). Combining is decided where the classification presumes the link (ICD-10-CM guidelines,
+section I.A.15 "with") or a guideline makes it; coming apart where no component asserts what the combination denies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import cast
 
@@ -30,9 +30,10 @@ class Combinations:
         self._fills: dict[str, list[tuple[int, int]]] = {}
         self._makes: dict[str, list[int]] = {}
         sets = [tree.named(s) for s in part[f"sets-{key}"]]
+        self._slots = [[sets[s] for s in row[3]] for row in self._rows]
         for k, row in enumerate(self._rows):
-            for slot, s in enumerate(row[3]):
-                for c in sets[s]:
+            for slot, some in enumerate(self._slots[k]):
+                for c in some:
                     self._fills.setdefault(c, []).append((k, slot))
             if row[4] >= 0 and row[9] is not None:
                 self._makes.setdefault(tree.codes[row[4]], []).append(k)
@@ -54,6 +55,23 @@ class Combinations:
                 for step in self._apart(k, c, slots.get(k, {}), there):
                     found.setdefault((step.remove, step.add), step)
         return tuple(found.values())
+
+    def steps(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]]:
+        """Every step that adds a code, whatever is on a claim: codes that leave, come, stay; whether it is decided."""
+        named = self._tree.named
+        for row, slots in zip(self._rows, self._slots, strict=True):
+            if row[4] < 0:
+                continue
+            whole = (self._tree.codes[row[4]],)
+            for chosen in product(*slots):
+                if len(set(chosen)) == len(chosen) and whole[0] not in chosen:
+                    kept = tuple(chosen[s] for s in row[5])
+                    yield tuple(c for s, c in enumerate(chosen) if s not in row[5]), whole, kept, row[8]
+            if row[9] is not None and row[6]:
+                yield whole, named(row[6]), (), row[9]
+            if row[9] is not None and row[7] and row[5]:
+                for kept in product(*(slots[s] for s in row[5])):
+                    yield whole, tuple(c for c in named(row[7]) if c not in kept), kept, row[9]
 
     def rule(self, kind: str, rest: str) -> Rule:
         """The rule of an id's end, such as "I10&I50.9->I11.0".

@@ -1,7 +1,7 @@
 """Sex and age that a code's own words imply; the source is always a title of the tabular list.
 
-Less than the Medicare Code Editor's tables, which are not in an open package: where no title says so, nothing is said. An
-organ word counts for diseases (not for family history, screening, newborns affected by their mother's state).
+Less than the Medicare Code Editor's tables, which are in no open package: where no title says so, nothing is said. An
+organ word counts for diseases (not for family history, screening, or newborns affected by their mother's state).
 """
 
 from __future__ import annotations

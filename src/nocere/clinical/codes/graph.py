@@ -1,13 +1,13 @@
 """The rule graph: what the classification's own words license and forbid between diagnosis codes, each with its note.
 
 Compiled from the CMS / NCHS tabular list of ICD-10-CM (FY2026, 1 April 2026), ICD-9-CM version 32 and the CMS General
-Equivalence Mapping. Read lazily: titles, notes, residuals and the GEM each load on first use. Answers are kept, so that a
-second question about a code is a look-up.
+Equivalence Mapping. Read lazily: titles, notes, residuals and the GEM each load on first use. Answers are kept, so that
+a second question about a code is a look-up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 
 from nocere.clinical.codes import demographics
@@ -128,6 +128,8 @@ class RuleGraph:
         kind, _, rest = rest.partition(":")
         if kind in ("combine", "decompose", "syndrome") and prefix in (PREFIX, PREFIX_9):
             return (self._combinations if prefix == PREFIX else self._combinations9).rule(kind, rest)
+        if prefix == PREFIX_9 and kind == "gem":
+            return self._gem.rule(rest)
         if prefix != PREFIX:
             raise KeyError(rule_id)
         if kind in ("residual", "residual-undecided"):
@@ -165,6 +167,10 @@ class RuleGraph:
         self.tree(system)
         return (self._combinations if system == TENTH else self._combinations9).of(codes)
 
+    def combination_steps(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]]:
+        """Every E2 step of ICD-10-CM: codes that leave, come and stay, and whether the rule is decided."""
+        return self._combinations.steps()
+
     def excludes1(self, a: str, b: str) -> Rule | None:
         """The Excludes1 note, own or inherited, that forbids two codes on one claim; None where none does."""
         return self._notes.excludes1(a, b)
@@ -188,8 +194,8 @@ class RuleGraph:
     def optional(self, code: str, codes: Sequence[str]) -> Rule | None:
         """E3: the rule under which a secondary diagnosis may be left out of a claim with these codes.
 
-        None for the principal diagnosis and for what a use-additional or code-first note of another code on the claim asks
-        for. Not decided where such a note is open ("such as ...") and might ask for the code.
+        None for the principal diagnosis and for what a use-additional or code-first note of another code on the claim
+        asks for. Not decided where such a note is open ("such as ...") and might ask for the code.
         """
         if codes and codes[0] == code:
             return None

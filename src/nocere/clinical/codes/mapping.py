@@ -1,9 +1,9 @@
-"""From one code set to the next: the CMS General Equivalence Mapping (ICD-9-CM to ICD-10-CM), and codes retired since 2024."""
+"""From one code set to the next: the CMS General Equivalence Mapping (ICD-9-CM to ICD-10-CM), and codes retired."""
 
 from __future__ import annotations
 
 from nocere.clinical.codes.packed import Packed
-from nocere.clinical.codes.rules import PREFIX, GemRow, Rule
+from nocere.clinical.codes.rules import PREFIX, PREFIX_9, GemRow, Rule
 from nocere.clinical.codes.tree import Tree
 
 
@@ -18,6 +18,19 @@ class Gem:
     def rows(self, code: str) -> tuple[GemRow, ...]:
         """Rows of a code, none where the mapping does not have it."""
         return tuple(_row(line) for line in self._rows.get(code, ()))
+
+    def rule(self, code: str) -> Rule:
+        """The rule of a code's mapping; decided where CMS calls one ICD-10-CM code equivalent to it.
+
+        Raises:
+            KeyError: the mapping does not have the code, or has no target for it.
+        """
+        rows = self.rows(code)
+        targets = tuple(dict.fromkeys(r.target for r in rows if r.target))
+        if not targets:
+            raise KeyError(f"{PREFIX_9}:gem:{code}")
+        text = "; ".join(f"GEM 2018: {line}" for line in self._rows[code])
+        return Rule(f"{PREFIX_9}:gem:{code}", "gem", code, text, targets, all(r.exact for r in rows))
 
     def counts(self) -> dict[str, int]:
         """Codes, rows, codes that CMS calls equivalent, codes without a map."""

@@ -1,7 +1,7 @@
 """Notes of the tabular list as rules: Excludes1, code first, use additional code, code also; inherited from above.
 
-An Excludes1 note forbids two codes on one claim, whichever of them carries it (ICD-10-CM guidelines, section I.A.12.a; the
-exception made there for conditions unrelated to each other cannot be decided from codes and is not made here).
+An Excludes1 note forbids two codes on one claim, whichever of them carries it (ICD-10-CM guidelines, section I.A.12.a;
+the exception made there for conditions unrelated to each other cannot be decided from codes and is not made here).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Notes:
         return at in self._tree.lineage(b) or target in self._tree.lineage(a)
 
     def demanded(self, code: str, others: Iterable[str]) -> Rule | None:
-        """The note of another code on the claim that asks for this one beside it (use additional) or before it (code first)."""
+        """The note of another code on the claim that asks for this one beside it or before it."""
         line = self._tree.lineage(code)
         for other in others:
             for k, named in self._asked(other) if other != code else ():

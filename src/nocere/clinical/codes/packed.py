@@ -1,6 +1,6 @@
 """The compiled rule file: one ZIP of JSON parts, opened only when its hash is the recorded one, read part by part.
 
-`scripts/compile_codes.py` writes it. `manifest.json` inside names the packages, versions and hashes that it was made from.
+`scripts/compile_codes.py` writes it. `manifest.json` inside names the packages, versions and hashes of its sources.
 """
 
 from __future__ import annotations

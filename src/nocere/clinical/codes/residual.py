@@ -1,7 +1,8 @@
 """E1 as compiled: residual leaves ("unspecified", NOS) and the leaves that each of them generalises.
 
-A pair is decided where each clause of the residual's title is asserted by the other code's title or a title above it, as
-`scripts/codes/residual.py` works out from the tabular list. A pair that the words leave open has a rule that is not decided.
+A pair is decided where each clause of the residual's title is asserted by the other code's title or a title above it,
+as `scripts/codes/residual.py` works out from the tabular list. A pair that the words leave open has a rule of its own
+that is not decided.
 """
 
 from __future__ import annotations

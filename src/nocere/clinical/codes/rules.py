@@ -7,8 +7,18 @@ from typing import Literal, TypeAlias
 
 PREFIX = "icd10cm-2026"  # every id of a rule on ICD-10-CM codes begins with it
 PREFIX_9 = "icd9cm-32"
-RuleKind: TypeAlias = Literal["residual", "excludes1", "combine", "syndrome", "code_first", "use_additional", "code_also",
-                              "optional", "gem", "year"]  # fmt: skip
+RuleKind: TypeAlias = Literal[
+    "residual",
+    "excludes1",
+    "combine",
+    "syndrome",
+    "code_first",
+    "use_additional",
+    "code_also",
+    "optional",
+    "gem",
+    "year",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +31,8 @@ class Rule:
         at: node where the note stands.
         text: the note's own words (a residual: title and inclusion terms; a curated rule: its citation).
         codes: residual: the leaves any one of which may become `add`; excludes1, code_first, use_additional, code_also:
-            nodes (codes or category prefixes) that the note names; combine, syndrome: `remove` and `keep`; optional: the
-            code; gem, year: the targets.
+            nodes (codes or category prefixes) that the note names; combine, syndrome: `remove` and `keep`; optional:
+            the code; gem, year: the codes that take its place.
         decided: False where the words do not decide, or name no code.
         remove, add: the step that the rule licenses (residual: `add` alone, optional: `remove` alone).
         keep: codes that must be on the claim and stay there.
@@ -53,8 +63,8 @@ class Combination:
 class GemRow:
     """One row of the CMS General Equivalence Mapping (2018) from ICD-9-CM to ICD-10-CM.
 
-    `approximate`, `no_map`, `combination`: flags as CMS writes them. The rows of one `scenario` with `choice` 1, 2, ... stand
-    for the ICD-9-CM code together. `target` is "" where there is no map.
+    `approximate`, `no_map`, `combination`: flags as CMS writes them. The rows of one `scenario` with `choice` 1, 2, ...
+    stand for the ICD-9-CM code together. `target` is "" where there is no map.
     """
 
     code: str
