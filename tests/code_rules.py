@@ -44,6 +44,7 @@ LOOSE = _residual("QA1.0", ("QA1.4",), decided=False)
 JOINS = (
     _combine("1", ("QB2.1", "QB2.2"), "QB2.8"),
     _combine("2", ("QA1.1",), "QC3.1", keep=("QD4.1",)),
+    _combine("4", (), "QB2.3", keep=("QF6.2", "QD4.1")),
     _combine("3", ("QF6.1", "QF6.2"), "QC3.0", decided=False),
 )
 COMBINED = (*JOINS, *map(_split, JOINS))
@@ -52,8 +53,12 @@ BESIDE = Rule("t:use_additional:QC3.1", "use_additional", "QC3.1", "code to iden
 EXCLUDED = Rule("t:excludes1:QF6.0", "excludes1", "QF6.0", "QA1.0", ("QA1.0",))
 PROSE_X = Rule("t:excludes1:QG7.0", "excludes1", "QG7.0", "conditions of that kind", (), decided=False)
 PROSE_P = Rule("t:use_additional:QG7.3", "use_additional", "QG7.3", "code for what goes with it", (), decided=False)
+RENAMED = Rule("t:year:QR9.1", "year", "QR9.1", "QR9.1 is QB2.3 now", ("QB2.3",))
 OPTIONAL = Rule("t:optional", "optional", "", "Section III")
-RULES = {r.id: r for r in (*RESIDUAL.values(), LOOSE, *COMBINED, FIRST, BESIDE, EXCLUDED, PROSE_X, PROSE_P, OPTIONAL)}
+RULES = {
+    r.id: r
+    for r in (*RESIDUAL.values(), LOOSE, *COMBINED, FIRST, BESIDE, EXCLUDED, PROSE_X, PROSE_P, RENAMED, OPTIONAL)
+}
 
 
 class FakeRules:
@@ -79,7 +84,10 @@ class FakeRules:
     def laterals(self, code: str) -> tuple[str, ...]:
         return tuple(c for c in LEAVES if c[:3] == code[:3] and c != code)
 
-    def combinations(self, codes: Iterable[str]) -> tuple[Combination, ...]:
+    def successors(self, code: str) -> Rule | None:
+        return RENAMED if code == "QR9.1" else None
+
+    def combinations(self, codes: Iterable[str], system: str = "ICD-10-CM") -> tuple[Combination, ...]:
         there = set(codes)
         return tuple(
             Combination(r.remove, r.add, r.keep, r) for r in COMBINED if there.issuperset((*r.remove, *r.keep))
@@ -151,5 +159,6 @@ WORLD: dict[str, Case[Claim]] = {
         documented=[{"line": 0, "minutes": 50, "evidence": ["clock"]}],
     ),
     "combined": case(claim("QC3.1", "QD4.1", "QB2.8"), supported("QA1.1", "QD4.1", "QB2.1", "QB2.2", "QC3.1")),
+    "retired": case(claim("QA1.1", "QR9.1", "QF6.2")),
     "twice": case(claim("QA1.1", "QB2.1", "QA1.1", "QB2.1", "QD4.1")),
 }  # fmt: skip

@@ -214,13 +214,14 @@ def plausible(c: Case[Claim], terms: Terms) -> Iterator[Edit]:
     known = {f.code: f.evidence for f in facts.codes}
     for a, b in itertools.product([(), *((a,) for a in codes)], [(), *((b,) for b in sorted(near))]):
         documents = {(), carried.get(a[0], ()) if a else (), known.get(b[0], ()) if b else ()}
-        mine = [r.id for r in RULES.values() if r.kind == "optional" or {*a, *b} & {*r.add, *r.remove}]
+        mine = [r.id for r in RULES.values() if r.kind in ("optional", "year") or {*a, *b} & {*r.add, *r.remove}]
         for edit, rule, d in itertools.product(("E0", "E1", "E3", "E4", "X7"), ("", *mine), sorted(documents)):
             yield Edit(edit, a, b, rule=rule, evidence=d)  # type: ignore[arg-type]
     for k in COMBINED:
-        sides = [*itertools.permutations(k.remove), *((p,) for p in (*k.codes, *k.add)), k.add]
+        sides = [*itertools.permutations(k.remove), *((p,) for p in (*k.codes, *k.add)), k.add, ()]
         for a, b, r in itertools.product(sides, sides, COMBINED):
-            for d in {(), tuple(t for c in codes if c in a for t in carried[c])}:
+            kept = tuple(t for c in r.keep for t in carried.get(c, ()))
+            for d in {(), kept, tuple(t for c in codes if c in a for t in carried[c])}:
                 yield Edit("E2", a, b, rule=r.id, evidence=d)
     for order in itertools.islice(itertools.permutations(range(len(x.codes))), 120):
         yield Edit("E0", order=order)

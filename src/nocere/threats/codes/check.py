@@ -53,13 +53,16 @@ def _codes(claim: Claim, e: Edit, facts: Facts, rules: Language, terms: Terms) -
     """Why an edit of diagnoses is not licensed on the claim, or None."""
     codes, fact = claim.codes, {f.code: f for f in facts.codes}
     true = entailed(facts, rules, terms.undecided)
-    carried = tuple(dict.fromkeys(d for c in codes if c in e.remove for d in _evidence(claim, c)))
+    carried = tuple(dict.fromkeys(d for c in dict.fromkeys(codes) if c in e.remove for d in _evidence(claim, c)))
     a, b = e.remove[0] if e.remove else "", e.add[0] if e.add else ""
     swap = len(e.remove) == len(e.add) == 1 and a != b
     proven = b in fact and bool(fact[b].evidence) and e.evidence == fact[b].evidence
     if e.edit == "E0":
         rest = list(range(1, len(codes)))
         orders = [[0, *rest[::-1]], [0, *sorted(rest, key=lambda i: codes[i])]]
+        after = rules.successor(a)
+        if swap and after is not None and b == after[0] and e.rule == after[1].id and not e.principal:
+            return None if b not in codes and e.evidence == carried else "the new name of a code keeps its evidence"
         if e.rule or e.principal or (e.order and (list(e.order) not in orders or sorted(e.order) == list(e.order))):
             return "not one of the two orders that keep the principal diagnosis"
         if e.order:
@@ -101,7 +104,8 @@ def _codes(claim: Claim, e: Edit, facts: Facts, rules: Language, terms: Terms) -
         here, come = set(codes), tuple(c for c in rule.add if c not in codes)
         good = rule.kind in ("combine", "syndrome") and here.issuperset((*rule.remove, *rule.keep))
         good &= e.remove == tuple(c for c in dict.fromkeys(codes) if c in rule.remove) and e.add == come
-        good &= bool(e.remove and e.add) and true.issuperset(rule.add) and e.evidence == carried
+        documents = carried or tuple(dict.fromkeys(d for c in rule.keep for d in _evidence(claim, c)))
+        good &= bool(e.add) and true.issuperset(rule.add) and e.evidence == (carried if e.remove else documents)
     elif e.edit == "E3" and e.remove:
         good = (
             not e.add and len(e.remove) == 1 and a != codes[0] and not e.evidence and rules.optional(a, codes) == rule

@@ -1,6 +1,6 @@
 """The rule graph as edits ask it: for one code system, and silent about what its list does not have.
 
-Notes, residuals and combinations are those of ICD-10-CM. An ICD-9-CM claim must not meet them: V10.3 is a code of both,
+Notes and residuals are those of ICD-10-CM. An ICD-9-CM claim must not meet them: V10.3 is a code of both,
 a history of cancer in one and a bicycle in the other. A code that the list does not have (retired, mistyped) has no
 rules, so nothing is licensed on it.
 """
@@ -30,6 +30,11 @@ class Language:
     def _has(self, code: str) -> bool:
         return self._system == "ICD-10-CM" and self._graph.exists(code)
 
+    def successor(self, code: str) -> Step | None:
+        """The one code that a retired code was renamed to, saying no more."""
+        rule = self._graph.successors(code) if self._system == "ICD-10-CM" else None
+        return (rule.codes[0], rule) if rule is not None and rule.decided else None
+
     def billable(self, code: str) -> bool:
         """Whether the code is complete in this system."""
         return self._graph.billable(code, self._system)
@@ -48,7 +53,8 @@ class Language:
 
     def combinations(self, codes: Iterable[str]) -> tuple[Combination, ...]:
         """Steps between components and combination codes that these codes allow."""
-        return self._graph.combinations([c for c in codes if self._has(c)])
+        known = [c for c in codes if self._graph.exists(c, self._system)]
+        return self._graph.combinations(known, self._system)
 
     def excludes1(self, a: str, b: str) -> Rule | None:
         """The note that forbids both on one claim."""
@@ -68,18 +74,20 @@ class Language:
         )
 
     def undecided(self, code: str) -> tuple[Rule, ...]:
-        """Notes in prose that hold for the code."""
+        """Notes in prose that hold for the code; of ICD-9-CM, whose notes nobody has compiled, all of its notes."""
+        if self._system == "ICD-9-CM":
+            return (Rule(f"icd9cm:notes:{code}", "excludes1", code, "notes of ICD-9-CM, not compiled", (), False),)
         return self._graph.undecided(code) if self._has(code) else ()
 
     def optional(self, code: str, codes: Iterable[str]) -> Rule | None:
-        """The rule by which the code may be left out among these codes."""
+        """The rule by which the code may be left out of a claim with these codes, the principal one first."""
         known = [c for c in codes if self._has(c)]
         return self._graph.optional(code, known) if code in known else None
 
     def fits(self, code: str, sex: str, age: int) -> bool:
         """Whether the code may stand for a patient of this sex ("" unknown) and age (-1 unknown)."""
         if not self._has(code):
-            return False
+            return True
         wanted, (low, high) = self._graph.sex(code), self._graph.ages(code)
         return not (wanted and sex and wanted != sex) and (age < 0 or low <= age <= high)
 

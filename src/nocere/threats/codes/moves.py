@@ -104,6 +104,7 @@ class _View:
             if code not in true:
                 true[code] = None
                 waiting += [b for b, rule in self.rules.generalisations(code) if self._decided(rule)]
+                waiting += [after[0] for after in [self.rules.successor(code)] if after is not None]
             if not waiting:
                 for c in self.rules.combinations(tuple(true)):
                     if self._decided(c.rule) and all(p in true for p in (*c.remove, *c.keep)):
@@ -154,6 +155,10 @@ class _View:
                 yield Edit("E0", add=(code,))
             elif len(copies) == 1:
                 yield Edit("E0", (code,), (code,), evidence=self.carried[code])
+        for code in dict.fromkeys(codes):
+            after = self.rules.successor(code)
+            if after is not None and after[0] not in self.here:
+                yield Edit("E0", (code,), after[:1], rule=after[1].id, evidence=self.carried[code])
 
     def _generalised(self) -> Iterator[Edit]:
         for a in self.claim.codes:
@@ -164,9 +169,9 @@ class _View:
     def _combined(self) -> Iterator[Edit]:
         for c in self.rules.combinations(self.claim.codes):
             come = tuple(b for b in c.add if b not in self.here)
-            if come and c.remove and self._decided(c.rule) and self.true.issuperset(c.add):
+            if come and self._decided(c.rule) and self.true.issuperset(c.add):
                 gone = tuple(a for a in dict.fromkeys(self.claim.codes) if a in c.remove)
-                documents = tuple(dict.fromkeys(d for a in gone for d in self.carried[a]))
+                documents = tuple(dict.fromkeys(d for a in gone or c.keep for d in self.carried[a]))
                 yield Edit("E2", gone, come, rule=c.rule.id, evidence=documents)
 
     def _optional(self) -> Iterator[Edit]:

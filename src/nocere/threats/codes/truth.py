@@ -1,9 +1,9 @@
 """What is true of a patient, and which claims say nothing else: the definition that every truthful set stands on.
 
 Facts are the most specific codes that the record supports, with references to the documents that do. A code is entailed
-by facts if it is one of them, generalises one (rule E1), or is what a decided rule E2 makes of entailed ones: their
-combination code, or what a combination code says in parts. A claim is truthful if all of its codes are entailed and its
-documented minutes are right within `TOLERANCE`.
+by facts if it is one of them or the new name of one (E0), generalises one (E1), or is what a decided rule E2 makes of
+entailed ones: their combination code, or what a combination code says in parts. A claim is truthful if all of its codes
+are entailed and its documented minutes are right within `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def _closure(codes: tuple[str, ...], rules: Language, undecided: Undecided) -> f
     true = set(codes)
     while True:
         more = {b for a in true for b, rule in rules.generalisations(a) if rule.decided or undecided == "allow"}
+        more |= {after[0] for after in map(rules.successor, true) if after is not None}
         for c in rules.combinations(sorted(true)):
             if true.issuperset((*c.remove, *c.keep)) and (c.rule.decided or undecided == "allow"):
                 more.update(c.add)
