@@ -40,9 +40,12 @@ def booster_of(model: Any) -> Any | None:
     if name == "Booster":
         return model
     try:
-        return model.booster_ if made == "lightgbm" else model.get_booster()
+        booster = model.booster_ if made == "lightgbm" else model.get_booster()
     except Exception as e:
         raise TargetError(f"This {name} is not fitted.", "Fit it first.") from e
+    # A wrapper of XGBoost that stopped early predicts by its best round; its booster has all of them.
+    best = booster.attr("best_iteration") if made == "xgboost" else None
+    return booster if best is None else booster[: int(best) + 1]
 
 
 def is_lightgbm(booster: Any) -> bool:
@@ -53,7 +56,7 @@ def is_lightgbm(booster: Any) -> bool:
 def text_of(booster: Any) -> bytes:
     """What a booster is saved as: all that decides its answers."""
     if is_lightgbm(booster):
-        return str(booster.model_to_string(num_iteration=-1)).encode()
+        return str(booster.model_to_string()).encode()  # up to the best iteration, as predictions are
     return bytes(booster.save_raw("json"))
 
 

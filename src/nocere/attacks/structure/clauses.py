@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nocere.core.decision import Decision, MultiLabel, OneLogit, OneVsRest, Softmax, logit
+from nocere.core.decision import Decision, MultiLabel, OneLogit, OneVsRest, Softmax, Value, logit
 from nocere.core.errors import UsageError
 from nocere.core.goal import Goal
 from nocere.targets.structure import Link
@@ -48,7 +48,7 @@ def clauses(
     Raises:
         UsageError: a decision whose margins are not handled here, or too many combinations of labels.
     """
-    if not isinstance(decision, (OneLogit, OneVsRest, Softmax, MultiLabel)):
+    if not isinstance(decision, (OneLogit, OneVsRest, Softmax, MultiLabel, Value)):
         raise UsageError(f"Searches by structure do not know the decision {type(decision).__name__}.")
     literals = [
         _literal(decision, int(k), float(np.sign(weight[k])), float(offset[k] / abs(weight[k])), link)
@@ -75,6 +75,8 @@ def _literal(decision: Decision, label: int, sign: float, offset: float, link: L
         if sign > 0:
             return [Clause(np.array([e[label] - factor * e[j] for j in rest]), np.full(len(rest), shift))]
         return [Clause((e[j] - factor * e[label])[None], np.array([shift])) for j in rest]
+    if isinstance(decision, Value):
+        return [Clause(sign * e[:1], np.array([offset]))]
     if isinstance(decision, MultiLabel):
         return [_line(e[label], logit(decision.thresholds[label]), sign, offset, link)]
     sign = sign if label == 1 else -sign  # the first label's margin is minus that of the second

@@ -56,6 +56,7 @@ class Encoder:
     _class: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _cap: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _scale: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    _kinds: frozenset[str] = field(init=False, repr=False, compare=False)
     _known: dict[tuple[str, str], tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class Encoder:
         object.__setattr__(self, "_class", _grouped(self.classes))
         object.__setattr__(self, "_cap", cap)
         object.__setattr__(self, "_scale", scale)
+        object.__setattr__(self, "_kinds", frozenset(name.partition("=")[0] for name in at if "=" in name))
         object.__setattr__(self, "_known", {})
 
     def to_json(self) -> dict[str, Json]:
@@ -118,6 +120,16 @@ class Encoder:
         """Number of columns."""
         return len(self.features)
 
+    @property
+    def presence(self) -> NDArray[np.bool_]:
+        """Columns [width] that say only whether something is there."""
+        return self._cap == 1
+
+    @property
+    def scale(self) -> NDArray[np.int64]:
+        """What the counts of each column are divided by [width]."""
+        return self._scale
+
     # --- what adds to which columns --------------------------------------------------------------------------------
 
     def of_diagnosis(self, code: str) -> tuple[int, ...]:
@@ -141,42 +153,44 @@ class Encoder:
 
     def _others(self, claim: Claim) -> list[tuple[int, int]]:
         """Columns and counts of everything but diagnoses."""
-        found = [
+        found: list[tuple[str, int]] = [
             ("procedures", len(claim.procedures)),
             ("lines", len(claim.lines)),
             ("age", claim.age),
             ("days", claim.days),
             ("charge", _thousandths(claim.charge)),
-            (f"sex={claim.sex}", 1),
-            (f"setting={claim.setting}", 1),
-            (f"discharge={claim.discharge}", 1),
-            *((f"procedure={p}", 1) for p in claim.procedures),
         ]
+        for kind, value in (("sex", claim.sex), ("setting", claim.setting), ("discharge", claim.discharge)):
+            found += [(f"{kind}={value}", 1)] if kind in self._kinds else []
+        if "procedure" in self._kinds:
+            found += [(f"procedure={p}", 1) for p in claim.procedures]
         for line in claim.lines:
             units = _thousandths(line.units)
-            found += [
-                (f"line={line.code}", 1),
-                ("minutes", line.minutes),
-                (f"minutes={line.code}", line.minutes),
-                ("units", units),
-                (f"units={line.code}", units),
-            ]
+            found += [("minutes", line.minutes), ("units", units)]
+            if self._kinds & {"line", "minutes", "units"}:
+                code = line.code
+                found += [(f"line={code}", 1), (f"minutes={code}", line.minutes), (f"units={code}", units)]
         return [(c, n) for name, n in found for c in self._at.get(name, ())]
 
     # --- rows ------------------------------------------------------------------------------------------------------
 
     def counts(self, claims: Sequence[Claim]) -> NDArray[np.int64]:
         """Counts [n, width]; units and charges in thousandths."""
-        out = np.zeros((len(claims), self.width), dtype=np.int64)
-        for row, claim in zip(out, claims, strict=True):
+        at: list[int] = []
+        often: list[int] = []
+        for row, claim in enumerate(claims):
+            here = row * self.width
             columns = [c for d in claim.diagnoses for c in self.of_diagnosis(d.code)]
             if claim.diagnoses:
                 columns += self.of_principal(claim.principal)
-            for c in columns:
-                row[c] += 1
+            at += [here + c for c in columns]
+            often += [1] * len(columns)
             for c, n in self._others(claim):
-                row[c] += n
-        return out
+                at.append(here + c)
+                often.append(n)
+        out = np.zeros(len(claims) * self.width, dtype=np.int64)
+        np.add.at(out, at, often)
+        return out.reshape(len(claims), self.width)
 
     def finish(self, counts: NDArray[np.int64], columns: Any = slice(None)) -> NDArray[np.float64]:
         """Counts [n, columns] to what the model sees, column by column.

@@ -109,11 +109,22 @@ def fit(
     trees: int,
     leaves: int,
     seed: int,
+    *,
     monotone: tuple[int, ...] = (),
+    start: NDArray[np.float64] | None = None,
 ) -> Any:
     """A fitted model of rows [n, features]; the same rows and seed give the same model.
 
-    `monotone` has -1, 0 or +1 for each feature (LightGBM): the sign of what it may do to the score.
+    Args:
+        rows: encoded claims [n, features].
+        truth: 0 or 1 [n].
+        model: which kind.
+        encoder: of the rows.
+        trees: of LightGBM.
+        leaves: of each tree.
+        seed: of LightGBM.
+        monotone: -1, 0 or +1 for each feature: the sign of what it may do to the score (LightGBM).
+        start: logits [n] that the model adds to (LightGBM).
     """
     if model == "logistic":
         from sklearn.linear_model import LogisticRegression
@@ -138,7 +149,7 @@ def fit(
     }
     if monotone:
         about["monotone_constraints"] = list(monotone)
-    data = lightgbm.Dataset(rows, truth, feature_name=list(encoder.features))
+    data = lightgbm.Dataset(rows, truth, init_score=start, feature_name=list(encoder.features))
     return lightgbm.train(about, data, trees)
 
 

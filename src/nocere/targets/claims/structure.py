@@ -8,9 +8,9 @@ from nocere.targets.claims.encoder import Encoder
 from nocere.targets.structure import LinearForm, TreeEnsemble
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ClaimStructure:
-    """Scores of a claim are `form.scores(encoder.rows([claim]))`."""
+    """Scores of a claim are `form.scores(encoder.rows([claim]))`. Equal only to itself: searches keep tables by it."""
 
     encoder: Encoder
     form: LinearForm | TreeEnsemble
