@@ -197,7 +197,7 @@ def hopskipjump(at: Settings) -> None:
         if made is None:
             continue
         job = (chosen.target(), chosen.cases(n), (made,), L2(3000.0), (3000.0,))
-        found, s = ew.timed(1, ew.search, *job, access=ew.LABELS, aim="closest", looks=1000, by="shipped")
+        found, s = ew.timed(1, ew.search, *job, access=ew.LABELS, aim="closest", looks=1000)
         lengths = [o.finding.cost.value / 255 for o in found.outcomes.values() if o.finding and o.finding.ok]
         missed = n - len(lengths)
         table.add(OWN, s, f"{found.looks:.0f} queries, stored: median L2 {np.median(lengths):.2f}, {missed} without")

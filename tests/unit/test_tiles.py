@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.images import audit, cell, pictures, world
 
-from nocere.attacks.evaluate import STEP, TILE, RestTile, tiles
+from nocere.attacks.evaluate import STEP, TILE, WIDE, Tiles, tiles
 from nocere.attacks.image.apgd import Apgd
 from nocere.cases.image import array_case
 from nocere.core.case import Truth
@@ -33,33 +33,45 @@ class Net(torch.nn.Module):
         return z + self.leak * len(x)  # a net whose answers hang on the size of the batch
 
 
-@pytest.mark.parametrize(
-    ("n", "sizes"), [(32, [32]), (3, [4]), (16, [16]), (17, [20]), (40, [32, 8]), (69, [32, 32, 8])]
-)
-def test_every_row_has_one_place(n: int, sizes: list[int]) -> None:
-    found = list(tiles(n, TILE, RestTile(TorchTarget(Net(), DECISION), ROW, CASE)))
-    assert [rows for _, rows in found] == sizes
+class Odd(Net):
+    """Answers otherwise in batches of one size."""
+
+    def __init__(self, odd: int) -> None:
+        super().__init__()
+        self.odd = odd
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + (1e-6 if len(x) == self.odd else 0.0)
+
+
+def cut(n: int, net: Net, row: torch.Tensor = ROW, **about: bool) -> list[int]:
+    """Sizes of the calls for n rows; every row has one place."""
+    case = array_case("c", row.numpy().astype(np.uint8), Truth.of("benign"))
+    found = list(Tiles(TorchTarget(net, DECISION, **about), row, case)(n))
     assert [i for s, _ in found for i in range(s.start, s.stop)] == list(range(n))
-    assert [rows for _, rows in tiles(n, TILE)] == [TILE] * -(-n // TILE)
+    return [size for _, size in found]
 
 
-def test_a_rest_is_padded_less_only_where_no_bit_changes() -> None:
-    def rest(n: int, net: Net, **about: bool) -> int:
-        return RestTile(TorchTarget(net, DECISION, **about), ROW, CASE)(n)
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [(32, [32]), (3, [STEP]), (16, [16]), (17, [20]), (40, [32, 8]), (69, [64, 8]), (300, [WIDE, WIDE, 32, 12])],
+)
+def test_small_pictures_are_cut_wide_and_padded_little(n: int, sizes: list[int]) -> None:
+    assert cut(n, Net()) == sizes
+    assert [size for _, size in tiles(n)] == [TILE] * -(-n // TILE)
 
-    assert rest(STEP + 1, Net()) == 2 * STEP
-    assert rest(3, Net(leak=1e-6)) == TILE
-    assert rest(3, Net(), stochastic=True) == 3
-    assert rest(3, Net(leak=float("nan"))) == TILE
+
+def test_large_pictures_are_cut_in_tiles() -> None:
+    assert cut(100, Net(), torch.zeros(3, 64, 64)) == [TILE, TILE, TILE, STEP]
 
 
-def test_only_sizes_that_change_a_bit_are_left_out() -> None:
-    class Odd(Net):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return super().forward(x) + (1e-6 if len(x) == 8 else 0.0)
-
-    fit = RestTile(TorchTarget(Odd(), DECISION), ROW, CASE)
-    assert [fit(n) for n in (4, 5, 8, 9)] == [4, 12, 12, 12]
+def test_only_sizes_that_change_no_bit_are_used() -> None:
+    assert cut(3, Net(leak=1e-6)) == [TILE]
+    assert cut(100, Net(leak=1e-6)) == [TILE] * 4
+    assert cut(3, Net(leak=float("nan"))) == [TILE]
+    assert cut(3, Net(), stochastic=True) == [3]
+    assert [cut(n, Odd(8))[0] for n in (4, 5, 8, 9)] == [4, 12, 12, 12]
+    assert cut(140, Odd(WIDE)) == [96, 32, 12]
 
 
 @pytest.mark.parametrize("leak", [0.0, 1e-4])

@@ -19,7 +19,7 @@ from nocere.attacks.base import Answer, Ask, Attack, Certificate, Job, Propose, 
 from nocere.attacks.candidates import Candidates
 from nocere.attacks.cell import Cell, Cohort
 from nocere.attacks.certificates import accepted
-from nocere.attacks.evaluate import RestTile, goal_gradients, goal_margins
+from nocere.attacks.evaluate import Tiles, goal_gradients, goal_margins
 from nocere.attacks.item import Item, climb
 from nocere.attacks.losses import LOSSES
 from nocere.attacks.outcome import Outcome
@@ -85,7 +85,7 @@ class _Engine:
     ) -> None:
         self.cell, self.cases, self.judge, self.meter, self.fit = cell, cases, judge, meter, fit
         self.literals = literals
-        self.fits: dict[Any, RestTile] = {}
+        self.tiles: dict[Any, Tiles] = {}
         self.candidates = Candidates(cell, judge, meter, fit)
         usable = [a for a in cell.attacks if a.needs <= cell.threat.access]
         # What looks for the smallest cost itself goes first: the others only have to close the gap below it.
@@ -298,11 +298,11 @@ class _Engine:
                 out.append((b.cohort, _heard(b, margin[part], loss[part], None if g is None else g[part])))
         return out
 
-    def _fit(self, item: Item) -> RestTile:
-        """How far a rest of rows of this shape is padded; looked at once, on the case's own content."""
-        if item.shape not in self.fits:
-            self.fits[item.shape] = RestTile(self.cell.view, item.content(), item.case)
-        return self.fits[item.shape]
+    def _parts(self, item: Item) -> Tiles:
+        """How rows of this shape are cut; looked at on the first case's own content."""
+        if item.shape not in self.tiles:
+            self.tiles[item.shape] = Tiles(self.cell.view, item.content(), item.case)
+        return self.tiles[item.shape]
 
     def _charge(self, cohort: Cohort, rows: NDArray[np.intp], grad: bool) -> NDArray[np.bool_]:
         live = np.zeros(len(rows), dtype=bool)
@@ -326,7 +326,7 @@ class _Engine:
         items = [b.cohort.items[int(r)] for b in asked for r in b.rows[b.on]]
         lit = Literals.join([i.literals for i in items])
         behind = [i.case for i in items]
-        fit = self._fit(items[0])
+        parts = self._parts(items[0])
         seeds = None
         if view.stochastic:
             drawn = [seed_of(self.cell.seed, "search", i.case.id, i.radius, i.next_draw()) for i in items]
@@ -336,13 +336,13 @@ class _Engine:
             if any(b.ask.towards is not None for b in asked):
                 none = [np.full(len(b.rows), -1) if b.ask.towards is None else np.asarray(b.ask.towards) for b in asked]
                 towards = np.concatenate([t[b.on] for t, b in zip(none, asked, strict=True)])
-            made = goal_gradients(view, xs, behind, lit, goal, seeds, ask.loss, towards, fit)  # type: ignore[arg-type]
+            made = goal_gradients(view, xs, behind, lit, goal, seeds, ask.loss, towards, parts)  # type: ignore[arg-type]
             margin, loss, g = made
             steepest = g.abs().flatten(1).amax(1).cpu().numpy()
             for item, row, size in zip(items, g, steepest.tolist(), strict=True):
                 item.felt(row, size, self.cell.threat.pset)
         else:
-            margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds, fit=fit)
+            margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds, parts)
             loss, g = margin, None
         finite = np.isfinite(margin)
         for k in np.flatnonzero(~finite):

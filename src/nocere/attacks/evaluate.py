@@ -21,54 +21,67 @@ from nocere.core.goal import Goal, Literals
 from nocere.targets.base import Gradients, Scores, Target, margins
 
 TILE, STEP = 32, 4
-Fit = Callable[[int], int]
+WIDE, VALUES = 128, 1 << 17  # rows and stored values of a wide tile: calls of small pictures are dear, not their rows
+Parts = Callable[[int], Iterator[tuple[slice, int]]]
 
 
-def tiles(n: int, size: int, fit: Fit | None = None) -> Iterator[tuple[slice, int]]:
-    """Consecutive slices of n rows, and the rows that each is padded to: `size`, and what `fit` says for the rest."""
-    for at in range(0, n, size):
-        rest = min(size, n - at)
-        yield slice(at, at + rest), size if rest == size or fit is None else fit(rest)
+def tiles(n: int, size: int = TILE) -> Iterator[tuple[slice, int]]:
+    """Consecutive slices of n rows, and the rows that each is padded to: always `size`."""
+    return ((slice(at, min(at + size, n)), size) for at in range(0, n, size))
 
 
-class RestTile:
-    """How far a rest of rows of one shape is padded: to the next multiple of STEP that changes no bit, else to TILE.
+class Tiles:
+    """How rows of one shape are cut for a view: results as of tiles of TILE rows, in fewer calls, with less padding.
 
-    Which kernel a library takes depends on shapes, not on values: a size is compared with TILE once, on shades of one
-    row, when it is first wanted.
+    Which kernel a library takes depends on shapes, not on values: another size serves where it gives the same rows bit
+    for bit as TILE does. It is looked at once, on shades of one row, when it is first wanted.
     """
 
     def __init__(self, view: Target, row: Any, case: Case[Any]) -> None:
         self.view, self.row, self.case = view, row, case
         self.fixed = not view.tiles or not is_torch(row) or not isinstance(view, Scores)
-        self.alike: dict[int, bool] = {}
-        self.whole: list[Any] = []
+        small = is_torch(row) and WIDE * row.numel() <= VALUES
+        self.most = WIDE if small and not (self.fixed or view.stochastic) else TILE
+        self.alike = {TILE: True}
+        self.known: list[list[Any]] = []
 
-    def __call__(self, rest: int) -> int:
-        """Rows that `rest` rows are padded to."""
+    def __call__(self, n: int) -> Iterator[tuple[slice, int]]:
+        """Consecutive slices of n rows, and the rows that each is padded to."""
+        at = 0
+        while at < n:
+            left = n - at
+            size = self._whole(left) if left >= TILE else self._rest(left)
+            yield slice(at, min(at + size, n)), size
+            at += size
+
+    def _whole(self, left: int) -> int:
+        widest = min(left, self.most) // TILE * TILE
+        return next(size for size in range(widest, 0, -TILE) if self._same(size))
+
+    def _rest(self, left: int) -> int:
         if self.view.stochastic:
-            return rest  # such a target evaluates every row alone
+            return left  # such a target evaluates every row alone
         if self.fixed:
             return TILE
-        first = -(-rest // STEP) * STEP
-        return next((n for n in range(first, TILE, STEP) if self._same(n)), TILE)
+        return next(size for size in range(-(-left // STEP) * STEP, TILE + 1, STEP) if self._same(size))
 
-    def _same(self, n: int) -> bool:
-        if n not in self.alike:
+    def _same(self, size: int) -> bool:
+        if size not in self.alike:
             import torch
 
-            self.whole = self.whole or self._seen(TILE)
-            seen = self._seen(n)
-            self.alike[n] = all(torch.equal(a[:n], b) for a, b in zip(self.whole, seen, strict=True))
-        return self.alike[n]
+            while TILE * len(self.known) < size:
+                self.known.append(self._seen(TILE * len(self.known), TILE))
+            whole = [torch.cat(parts)[:size] for parts in zip(*self.known, strict=True)]
+            self.alike[size] = all(torch.equal(a, b) for a, b in zip(whole, self._seen(0, size), strict=True))
+        return self.alike[size]
 
-    def _seen(self, n: int) -> list[Any]:
-        """Scores, and where there are any gradients, of the first n shades."""
+    def _seen(self, first: int, n: int) -> list[Any]:
+        """Scores, and where there are any gradients, of n shades from the first on."""
         import torch
 
         assert isinstance(self.view, Scores)
-        shades = torch.linspace(1.0, 0.5, TILE).view(-1, *[1] * self.row.ndim)
-        batch = Batch((self.row[None] * shades)[:n], (self.case,) * n)
+        shades = torch.linspace(1.0, 0.5, WIDE)[first : first + n].view(-1, *[1] * self.row.ndim)
+        batch = Batch(self.row[None] * shades, (self.case,) * n)
         out = [torch.from_numpy(self.view.scores(batch))]
         if isinstance(self.view, Gradients) and "gradients" in self.view.access:
             z, pullback = self.view.vjp(batch)
@@ -99,15 +112,14 @@ def goal_margins(
     lit: Literals,
     goal: Goal,
     seeds: NDArray[np.uint64] | None = None,
-    tile: int = TILE,
-    fit: Fit | None = None,
+    parts: Parts = tiles,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
     """Goal margins [n], decision margins [n, labels] and scores (None for label access).
 
-    Rows are evaluated `tile` at a time; the rest is padded as `fit` says, where that is given.
+    `parts` says how many rows are evaluated at a time.
     """
     goals, decided, raw = [], [], []
-    for s, padded_to in tiles(len(cases), tile, fit):
+    for s, padded_to in parts(len(cases)):
         k = s.stop - s.start
         m, z = margins(view, _batch(view, x[s], cases[s], None if seeds is None else seeds[s], padded_to))
         decided.append(m[:k])
@@ -126,13 +138,13 @@ def goal_gradients(
     seeds: NDArray[np.uint64] | None = None,
     loss: Loss = "margin",
     towards: NDArray[np.intp] | None = None,
-    fit: Fit | None = None,
+    parts: Parts = tiles,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
     """Goal margins [n], losses [n], and the gradients of the losses with respect to the rows."""
     import torch
 
     goals, losses, grads = [], [], []
-    for s, padded_to in tiles(len(cases), TILE, fit):
+    for s, padded_to in parts(len(cases)):
         k = s.stop - s.start
         scores, pullback = view.vjp(_batch(view, x[s], cases[s], None if seeds is None else seeds[s], padded_to))
         z = scores.detach().requires_grad_(True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nocere.attacks.evaluate import goal_margins
+from nocere.attacks.evaluate import goal_margins, tiles
 from nocere.attacks.item import UNCHANGED
 from nocere.cases.codec import Codec
 from nocere.core.budget import Meter
@@ -137,7 +137,7 @@ class Referee:
         for draw in range(self.draws.m if self.target.stochastic else 1):
             seeds = self._seeds(contents, cases, draw)
             _, margins, scores = goal_margins(
-                self.target, rows_of(contents), cases, lit, Goal(), seeds, tile or self.tile
+                self.target, rows_of(contents), cases, lit, Goal(), seeds, partial(tiles, size=tile or self.tile)
             )
             m.append(margins)
             p.append(None if scores is None else self.target.decision.probabilities(scores))
@@ -216,9 +216,10 @@ class Court:
         cases, contents = [g[1] for g in group], [g[2] for g in group]
         lit = Literals.join([self.literals[c.id] for c in cases])
         goals, decided, probs = [], [], []
+        parts = partial(tiles, size=r.tile)
         for draw in range(r.draws.m if r.target.stochastic else 1):
             seeds = r._seeds(contents, cases, draw)
-            g, m, scores = goal_margins(r.target, rows_of(contents), cases, lit, self.goal, seeds, r.tile)
+            g, m, scores = goal_margins(r.target, rows_of(contents), cases, lit, self.goal, seeds, parts)
             goals.append(g)
             decided.append(m)
             probs.append(None if scores is None else r.target.decision.probabilities(scores))
