@@ -28,8 +28,8 @@ class Row:
     """One combination.
 
     `of`: for each component the leaves that fill it; `keep`: positions in `of` that stay. `split`: what the combination
-    comes apart into; `rejoin`: what comes back where kept components are on the claim. `combine`, `apart`: True decided,
-    False undecided, None never.
+    comes apart into; `rejoin`: what comes back where kept components are on the claim. `combine`, `apart`: True for
+    decided, False for undecided, None for never.
     """
 
     kind: str

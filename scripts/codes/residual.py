@@ -1,8 +1,8 @@
 """E1: which residual ("unspecified", "NOS") leaf says less than another leaf of its category and nothing else.
 
 Decided: every clause of the residual's title is asserted by the other leaf's title or by a title above it. Undecided:
-the residual is the unspecified child of a common parent, but the words alone do not show that its title follows, or only
-an inclusion term ("... NOS") says that it is residual. Dropped: its title denies what the other one may assert.
+the residual is the unspecified child of a common parent, but words alone do not show that its title follows, or only an
+inclusion term ("... NOS") says that it is residual. Dropped: its title denies what the other one may assert.
 """
 
 from __future__ import annotations
