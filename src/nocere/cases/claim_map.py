@@ -2,17 +2,22 @@
 
 A mapping is a best effort: most rows are approximate. The rule here adds as little as it can: an exact row first, else
 the target that says least ("unspecified"), else the first in order of code. A row that needs several targets gives all
-of them. A code that was divided later becomes its unspecified leaf where there is one. Procedures are not mapped.
+of them. A code that was divided later becomes the leaf that says no more than it did, where there is one. Procedures
+are not mapped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 from nocere.cases.claim import Claim, Diagnosis, System
 from nocere.cases.claim_check import year_of
 from nocere.clinical.codes.graph import RuleGraph
+
+SEVENTH = 8  # characters of a code that has a seventh, with the dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +74,60 @@ def targets(code9: str, rules: RuleGraph) -> tuple[str, ...]:
     """The ICD-10-CM codes that stand for an ICD-9-CM diagnosis, () where there is none."""
     last = _complete(code9, "ICD-9-CM", rules)  # the mapping knows the codes of the last year only
     rows = [(r, _complete(r.target, "ICD-10-CM", rules)) for r in rules.gem(last) if r.target] if last else []
-    alone = [(not r.exact, _said(code, "ICD-10-CM", rules), code) for r, code in rows if code and not r.combination]
+    alone = [(not r.exact, _said(code, rules), code) for r, code in rows if code and not r.combination]
     if alone:
         return (min(alone)[2],)
     for scenario in sorted({r.scenario for r, _ in rows}):
-        choices: dict[int, list[tuple[int, str]]] = {}
+        choices: dict[int, list[str]] = {}
         for r, code in rows:
             if r.scenario == scenario:
-                choices.setdefault(r.choice, []).extend([(_said(code, "ICD-10-CM", rules), code)] if code else [])
-        if all(choices.values()):  # a scenario holds only whole
-            return tuple(dict.fromkeys(min(choices[n])[1] for n in sorted(choices)))
+                choices.setdefault(r.choice, []).extend([code] if code else [])
+        together = [tuple(dict.fromkeys(picks)) for picks in product(*(choices[n] for n in sorted(choices)))]
+        if together:  # a scenario holds only whole
+            return min(together, key=lambda codes: _fit(codes, rules))
     return ()
 
 
+def _fit(codes: tuple[str, ...], rules: RuleGraph) -> tuple[int, int, tuple[str, ...]]:
+    """How well codes go together: of few categories, and then such as say little."""
+    return len({c[:3] for c in codes}), sum(_said(c, rules) for c in codes), codes
+
+
 def _complete(code: str, system: System, rules: RuleGraph) -> str:
-    """The code as it is billed in the last year of the rules, "" where that would say more than the code did."""
+    """The code as it is billed in the last year of the rules, "" where every way would say more than the code did."""
     if rules.billable(code, system):
         return code
-    if not rules.exists(code, system):
+    if rules.exists(code, system):
+        return _residual(code, {leaf: leaf for leaf in rules.leaves(code, system)}, system, rules)
+    base = code[:-1].rstrip("X").rstrip(".")  # a code with placeholders and a seventh character, divided since
+    if system == "ICD-10-CM" and len(code) == SEVENTH and rules.exists(base, system):
+        same = [leaf for leaf in rules.leaves(base, system) if leaf[-1] == code[-1]]
+        return _residual(base, {leaf: leaf[:-1].rstrip("X") for leaf in same}, system, rules)
+    return ""
+
+
+def _residual(base: str, stems: Mapping[str, str], system: System, rules: RuleGraph) -> str:
+    """The one leaf that says no more than what all of them share, "" where there is none.
+
+    What the rules call residual; else, directly below the code, the one that ends in 9 or 0 and is "unspecified" most.
+
+    Args:
+        base: the divided code.
+        stems: its leaves, and each without placeholders and seventh character.
+    """
+    if system == "ICD-10-CM":
+        less = {leaf: {code for code, rule in rules.generalisations(leaf) if rule.decided} for leaf in stems}
+        found = [x for x in stems if all(x in less[other] for other in stems if other != x)]
+        if len(found) == 1:
+            return found[0]
+    below = len(base.replace(".", "")) + 1
+    near = [x for x, stem in stems.items() if len(stem.replace(".", "")) == below and stem[-1] in "90"]
+    ranked = sorted((_said(x, rules, system), x) for x in near)
+    if not ranked or ranked[0][0] == 0 or (len(ranked) > 1 and ranked[1][0] == ranked[0][0]):
         return ""
-    leaves = rules.leaves(code, system)
-    open_ended = [(_said(leaf, system, rules), leaf) for leaf in leaves if _said(leaf, system, rules) < 0]
-    return leaves[0] if len(leaves) == 1 else min(open_ended)[1] if open_ended else ""
+    return ranked[0][1]
 
 
-def _said(code: str, system: System, rules: RuleGraph) -> int:
+def _said(code: str, rules: RuleGraph, system: System = "ICD-10-CM") -> int:
     """How much a code leaves open, as its title says: the lower, the more."""
     return -rules.title(code, system).lower().count("unspecified")

@@ -7,8 +7,8 @@ procedures, age or sex, and fixed separators; it is the oracle of the tests. Qua
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from nocere.cases.claim import Claim, Diagnosis, Line, Setting, System
 from nocere.cases.claim_text import Found, age_on, amount, day, dotted, fiscal_year, procedure
@@ -110,7 +110,7 @@ class _Open:
     dates: dict[str, str] = field(default_factory=dict)
     discharge: str = ""
     header: dict[str, Json] = field(default_factory=dict)
-    lines: list[tuple[Any, ...]] = field(default_factory=list)
+    lines: list[tuple[Line, list[str]]] = field(default_factory=list)
 
 
 class _Transaction:
@@ -226,7 +226,8 @@ class _Transaction:
         money = amount(_at(s, charge), self.where, "the charge of a line")
         points = [p for p in self.parts(pointers) if p]
         units = 1.0 if minutes else number
-        self.claim.lines.append((_at(parts, 1), tuple(p for p in parts[2:6] if p), units, int(minutes), money, points))
+        line = Line(_at(parts, 1), tuple(p for p in parts[2:6] if p), units, int(minutes), money)
+        self.claim.lines.append((line, points))
 
     def close(self) -> None:
         """The claim is whole: order its diagnoses, resolve pointers, and put it down."""
@@ -254,7 +255,7 @@ class _Transaction:
         whole = Claim(
             diagnoses=tuple(claim.diagnoses[i][2] for i in order),
             procedures=tuple(procedure(c, system) for c in claim.procedures),
-            lines=tuple(self._resolved(line, order) for line in claim.lines),
+            lines=tuple(self._resolved(line, points, order) for line, points in claim.lines),
             system=system,
             code_year=fiscal_year(end),
             setting=setting,
@@ -274,12 +275,11 @@ class _Transaction:
             return "professional"
         return "inpatient" if claim.bill in STAY_BILLS else "outpatient"
 
-    def _resolved(self, line: tuple[Any, ...], order: Sequence[int]) -> Line:
-        *about, points = line
+    def _resolved(self, line: Line, points: Sequence[str], order: Sequence[int]) -> Line:
         for p in points:
             if not p.isdecimal() or not 1 <= int(p) <= len(order):
                 raise DataError(f"{self.where}: a line points to diagnosis {p}, which the claim does not have.")
-        return Line(*about, tuple(order.index(int(p) - 1) for p in points))
+        return replace(line, pointers=tuple(order.index(int(p) - 1) for p in points))
 
 
 def claims_in(files: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Found]]:

@@ -39,7 +39,7 @@ def samples() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("exhibit", [True, False])
-@pytest.mark.parametrize("claim", [CLAIM, NINE, Claim((Diagnosis("E11.9"),), setting="outpatient")])
+@pytest.mark.parametrize("claim", [CLAIM, NINE, Claim((Diagnosis("E11.9"),), setting="outpatient", age=0)])
 def test_what_is_written_is_valid_r4_and_reads_back(claim: Claim, exhibit: bool) -> None:
     judge = pytest.importorskip("fhir.resources.R4B.claim", reason="the fhir extra is not installed")
     written = write_fhir(claim, "c1", {"from": "2025-11-01", "thru": "2025-11-04"}, exhibit=exhibit)
@@ -113,6 +113,9 @@ def test_order_principal_admitting_and_patient() -> None:
     third["type"] = [{"coding": [{"code": "principal"}]}]
     second["type"] = [{"coding": [{"code": "admitting"}]}]
     claim["diagnosis"] = [third, second, first]
+    assert read_fhir(claim | {"diagnosis": [second, first], "item": []}, "x").claim.codes == ("E11.22",)
+    plain = [{k: v for k, v in d.items() if k != "type"} for d in (second, third, first)]
+    assert read_fhir(claim | {"diagnosis": plain}, "x").claim.codes == CLAIM.codes
     claim["item"][0]["diagnosisSequence"] = [1, 3]
     claim["contained"][0]["birthDate"] = "1950-11-02"
     claim["supportingInfo"] = [s for s in claim["supportingInfo"] if s["code"]["text"] != "age at admission"]

@@ -30,7 +30,7 @@ STAY = (
     "LX*2", "SV2*0120**1000*DA*4",
 )  # fmt: skip
 VISIT = (
-    *HEAD[:-1], "DMG*D8*19800930*M", "CLM*visit-1*300***11:B:1*Y*A*Y*Y", "HI*BK:25000*BF:4019", "NM1*82*1*OTHER****XX*9",
+    *HEAD[:-1], "DMG*D8*19800930*M", "CLM*visit-1*300***11:B:1*Y*A*Y*Y", "HI*BF:4019*BK:25000", "NM1*82*1*OTHER****XX*9",
     "LX*1", "SV1*HC:G0002:QZ:P3*250*MJ*95***2:1", "DTP*472*D8*20140930", "LX*2", "SV1*HC:G0003*50*UN*1.5***1",
 )  # fmt: skip
 
@@ -85,10 +85,19 @@ def test_minutes_pointers_and_icd9() -> None:
     (found,) = read_x12(interchange(*VISIT, guide="005010X222A1"), "x")
     claim = found.claim
     assert claim.codes == ("250.00", "401.9")
-    assert claim.lines == (Line("G0002", ("QZ", "P3"), 1.0, 95, 250.0, (1, 0)), Line("G0003", (), 1.5, 0, 50.0, (0,)))
+    assert claim.lines == (Line("G0002", ("QZ", "P3"), 1.0, 95, 250.0, (0, 1)), Line("G0003", (), 1.5, 0, 50.0, (1,)))
     assert (claim.system, claim.code_year, claim.setting) == ("ICD-9-CM", 2014, "professional")
     assert claim.provider == "1234567893"  # who bills, not who rendered
     assert claim.age == 34
+
+
+def test_who_is_who_and_what_is_no_stay() -> None:
+    """The subscriber is the patient where no patient is named; other insured people of the claim are neither."""
+    segments = [*HEAD[:5], "CLM*day-1*9***13:A:1*Y*A*Y*Y", "DTP*434*RD8*20241001-20241005", "HI*ABK:I10"]
+    (found,) = read_x12(interchange(*segments, "NM1*IL*1*OTHER*ONE****MI*MEMBER9", "DMG*D8*20000101*M"), "x")
+    claim = found.claim
+    assert (claim.patient, claim.sex, claim.age) == ("MEMBER1", "F", 74)
+    assert (claim.setting, claim.days) == ("outpatient", 0)
 
 
 def test_separators_are_those_that_the_file_declares() -> None:

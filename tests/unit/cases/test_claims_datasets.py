@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nocere.cases.claim import Claim, Diagnosis, Line
+from nocere.cases.claim_check import survey
 from nocere.cases.claim_fhir_write import write_fhir
 from nocere.cases.claim_json import ClaimCodec
 from nocere.cases.datasets.claims_desynpuf import desynpuf
@@ -20,6 +21,7 @@ from nocere.cases.datasets.claims_json import claims_json, write_claims
 from nocere.cases.datasets.claims_rif import claims_rif
 from nocere.cases.datasets.claims_set import above, age_band, relabelled, split
 from nocere.cases.datasets.claims_x12 import claims_x12
+from nocere.clinical.codes.graph import load_rules
 from nocere.core.case import Case, CaseSet, Truth
 from nocere.core.errors import DataError
 from nocere.core.registry import get
@@ -73,6 +75,10 @@ def test_policies_for_conflicts_other_problems_and_years(tmp_path: Path) -> None
     left = claims_json(file, invalid="leave_out")
     assert [r.id for r in left.refs] == ["c0"] and left.report == {"claims": 1, "left_out": 2}
     assert len(claims_json(file, on_conflict="keep", on_year="recode", limit=2)) == 2
+    none = tmp_path / "n.jsonl"
+    none.write_bytes(write_claims(cases(OLD)))
+    with pytest.raises(DataError, match="Claim c0: it is coded for fiscal year 2024"):
+        claims_json(none, invalid="leave_out")
     retired = tmp_path / "r.jsonl"
     retired.write_bytes(write_claims(cases(replace(OLD, diagnoses=(Diagnosis("E66.8"),)))))
     with pytest.raises(DataError, match=r"Claim c0: E66.8 .* is a heading"):
@@ -185,6 +191,10 @@ def test_837_folder(tmp_path: Path) -> None:
     assert found.load("b/visit-1").x.system == "ICD-9-CM"
     only = claims_x12(tmp_path, on_year="recode", setting="professional")
     assert [r.id for r in only.refs] == ["b/visit-1"]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\nstay-1,paid\nb/visit-1,denied\n")
+    marked = claims_x12(tmp_path, on_year="recode", labels=labels)
+    assert [r.truth.label for r in marked.refs] == ["paid", "denied"]
 
 
 # DE-SynPUF
@@ -232,6 +242,22 @@ def test_desynpuf(tmp_path: Path) -> None:
     assert [r.truth.label for r in days.refs] == ["long", "short"]
     assert desynpuf(tmp_path / "in.csv.xz").load("100").x.age == -1
     assert len(synpuf(tmp_path, *STAYS, limit=1)) == 1
+
+
+def test_desynpuf_in_icd10(tmp_path: Path) -> None:
+    both = STAYS[0].replace("4019,25000,V5866", "25000,25001,V854")
+    lost = STAYS[2].replace("E9412", "V854")
+    found = synpuf(tmp_path, both, *STAYS[1:2], lost, system="ICD-10-CM")
+    (case,) = found
+    assert case.x.codes == ("E11.9", "E10.9") and case.x.code_year == 2026 and case.x.procedures == ()
+    assert case.header["icd9"] == ["250.00", "250.01", "V85.4"] and case.header["unmapped"] == ["V85.4"]
+    assert found.report == {
+        "claims": 1, "diagnoses": 5, "principal_unmapped": 1, "second_segments": 1, "with_unmapped": 1,
+        "unmapped_diagnoses": 2, "unmapped_share": 0.4,
+    }  # fmt: skip
+    assert survey(found, load_rules()) == {"claims": 1, "excludes1": 1}
+    with pytest.raises(DataError, match=r"Claim 100: E11.9 and E10.9 exclude each other"):
+        synpuf(tmp_path, both, *STAYS[1:2], system="ICD-10-CM", on_conflict="refuse")
 
 
 @pytest.mark.parametrize(
@@ -301,6 +327,9 @@ def test_rif(tmp_path: Path) -> None:
     old = rif(tmp_path, ROWS[0].replace("2025", "2014").replace("|0|E1122|0|Y|N184|0", "|9|25000|9|Y|4019|9").replace(
         "|N184|9", "|25000|9").replace("W1830XA", "E8889").replace("R509", "78060"))  # fmt: skip
     assert old.load("-1").x.codes == ("250.00", "401.9", "E888.9") and old.load("-1").x.code_year == 2015
+    unsaid = rif(tmp_path, ROWS[0].replace("2025", "2014").replace("|0|E1122|0|Y|N184|0", "||25000||Y|4019|").replace(
+        "|N184|", "|25000|").replace("W1830XA", "E8889").replace("R509", "78060"))  # fmt: skip
+    assert unsaid.load("-1").x == old.load("-1").x
 
 
 @pytest.mark.parametrize(
