@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nocere.cases.claim import Claim, Diagnosis, Line
@@ -117,7 +117,11 @@ def ordered(edits: Iterable[Edit]) -> tuple[Edit, ...]:
 
     What is added goes to the end of a claim, so a set of edits has one meaning only in one order.
     """
-    return tuple(sorted(edits, key=lambda e: (not e.order, CLASSES.index(e.edit), astuple(e))))
+    return tuple(sorted(edits, key=_place))
+
+
+def _place(e: Edit) -> tuple[Any, ...]:
+    return (not e.order, CLASSES.index(e.edit), *(getattr(e, k) for k in _DEFAULT))
 
 
 def replay(claim: Claim, edits: Sequence[Edit]) -> Claim:

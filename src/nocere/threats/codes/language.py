@@ -26,6 +26,8 @@ class Language:
     def __init__(self, graph: RuleGraph, system: System) -> None:
         self._graph, self._system = graph, system
         self.rule = graph.rule
+        self._asked: dict[str, tuple[Rule, ...]] = {}
+        self._patients: dict[str, tuple[str, tuple[int, int]]] = {}
 
     def _has(self, code: str) -> bool:
         return self._system == "ICD-10-CM" and self._graph.exists(code)
@@ -66,12 +68,12 @@ class Language:
 
     def partners(self, code: str) -> tuple[Rule, ...]:
         """Decided notes that ask for another code: first, in addition, or also."""
-        if not self._has(code):
-            return ()
-        g = self._graph
-        return tuple(
-            r for notes in (g.code_first, g.use_additional, g.code_also) for r in notes(code) if r.decided and r.codes
-        )
+        known = self._asked.get(code)
+        if known is None:
+            g = self._graph
+            notes = (g.code_first, g.use_additional, g.code_also) if self._has(code) else ()
+            known = self._asked[code] = tuple(r for of in notes for r in of(code) if r.decided and r.codes)
+        return known
 
     def undecided(self, code: str) -> tuple[Rule, ...]:
         """Notes in prose that hold for the code; of ICD-9-CM, whose notes nobody has compiled, all of its notes."""
@@ -86,9 +88,11 @@ class Language:
 
     def fits(self, code: str, sex: str, age: int) -> bool:
         """Whether the code may stand for a patient of this sex ("" unknown) and age (-1 unknown)."""
-        if not self._has(code):
-            return True
-        wanted, (low, high) = self._graph.sex(code), self._graph.ages(code)
+        known = self._patients.get(code)
+        if known is None:
+            has = self._has(code)
+            known = self._patients[code] = (self._graph.sex(code), self._graph.ages(code)) if has else ("", (0, 999))
+        wanted, (low, high) = known
         return not (wanted and sex and wanted != sex) and (age < 0 or low <= age <= high)
 
 

@@ -288,4 +288,5 @@ def _matches(rule: Rule, code: str) -> bool:
 def _met(codes: Sequence[str], code: str, rule: Rule) -> bool:
     """Whether the partner that a rule asks for stands on the claim; for code-first, before the code."""
     until = codes.index(code) if rule.kind == "code_first" else len(codes)
-    return any(c != code and _matches(rule, c) for c in codes[:until])
+    named = rule.codes
+    return any(c.startswith(named) and c != code for c in codes[:until])
