@@ -5,7 +5,7 @@ plan.json       what was run, resolved
 cases.json      ids, truths, patients, subgroups and hashes of the cases
 clean.json      the target's answers to the unchanged cases
 cells/          outcomes, one file a shard
-evidence/       the adversarial files; originals/ the files they came from
+evidence/       the adversarial files; originals/ the files they came from; masks/ what readers marked in these
 artefacts/      what a round made for later rounds; artefacts.json: what making it took
 measures.json, indicators.json, verdicts.json
 run.json        wall times, host, versions: not in the manifest
@@ -33,12 +33,17 @@ OUTSIDE = ("run.json", "manifest.json")
 SEALED = (
     "plan.json", "cases.json", "clean.json", "artefacts.json", "measures.json", "indicators.json", "verdicts.json",
 )  # fmt: skip
-FOLDERS = ("cells", "evidence", "originals", "artefacts")
+FOLDERS = ("cells", "evidence", "originals", "masks", "artefacts")
 
 
 def short(case_id: str) -> str:
     """A file name for a case: ids may hold slashes or patient names."""
     return sha256(case_id.encode())[:16]
+
+
+def mask_path(case_id: str) -> str:
+    """The mask of a case, relative to the bundle."""
+    return f"masks/{short(case_id)}.png"
 
 
 def evidence_path(cell: str, case_id: str, radius: float) -> str:

@@ -56,7 +56,10 @@ class Guard:
 
 
 def freeze(target: Any) -> Callable[[], Any] | None:
-    """A maker of fresh copies, or None where it cannot be copied. Bytes where possible: nothing in this process can reach into them by accident."""
+    """A maker of fresh copies, or None where there can be none.
+
+    Bytes where possible: nothing in this process can reach into them by accident.
+    """
     try:
         frozen = pickle.dumps(target)
         pickle.loads(frozen)

@@ -241,6 +241,11 @@ def _cell(c: CellPlan, offered: frozenset[Access], target: Target, cases: CaseSe
     attacks = tuple(_attack(a, where) for a in c.attacks)
     # Limited to the first cases of each label in turn, so that a small control sees every class.
     ids = _limited(cases, c.limit)
+    if args.get("off_mask") and not any(r.mask for r in cases.refs):
+        raise PlanError(
+            f"{where}: off_mask needs masks, and no case has one.",
+            'Name the manifest\'s column of mask files: columns = {mask = "..."}.',
+        )
     # What the attacker is granted is what the search uses, so that the report does not call a grid white box.
     searched: frozenset[Access] = frozenset({"scores", "labels"})
     if any(a.needs & {"gradients", "structure"} for a in attacks):

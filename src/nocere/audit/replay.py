@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from nocere.attacks.outcome import Outcome
-from nocere.audit.bundle import Bundle, evidence_path, short
+from nocere.audit.bundle import Bundle, evidence_path, mask_path, short
 from nocere.audit.referee import Draws, Referee
 from nocere.cases.codec import Codec
 from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget, Meter
 from nocere.core.candidate import Candidate
+from nocere.core.canonical import sha256
 from nocere.core.case import Case, CaseSet
 from nocere.core.errors import VerificationError
 from nocere.core.goal import Goal
@@ -84,7 +85,10 @@ def _originals(bundle: Bundle, codec: Codec, ids: set[str]) -> CaseSet:
     def load(case_id: str) -> Case[Any]:
         ref = by_id[case_id]
         x, header = codec.decode(_files(bundle, f"originals/{short(case_id)}"))
-        return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256)
+        mask = bundle.bytes(mask_path(case_id)) if ref.mask else b""
+        if ref.mask and sha256(mask) != ref.mask:
+            raise VerificationError(f"{bundle.folder}: the mask of {case_id} is not the one that the audit listed.")
+        return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256, mask)
 
     return CaseSet(refs, load, phantom=bundle.manifest["phantom"], name="originals")
 

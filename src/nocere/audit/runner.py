@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import nocere
 from nocere.attacks.outcome import Outcome
-from nocere.audit.bundle import Bundle, results, seal, short
+from nocere.audit.bundle import Bundle, mask_path, results, seal, short
 from nocere.audit.criteria import judge
 from nocere.audit.indicators import indicators
 from nocere.audit.measures.compute import compute
@@ -183,6 +183,8 @@ class _Run:
             case = self.spec.cases.load(case_id)
             files = self.spec.codec.encode(case, case.x)
             put(folder, files)
+            if case.mask:
+                put(self.out, {mask_path(case_id): case.mask})
 
     def _measure(self, outcomes: Mapping[str, list[Outcome]]) -> None:
         clean = json.loads((self.out / "clean.json").read_bytes())

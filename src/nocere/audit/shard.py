@@ -21,6 +21,7 @@ from nocere.core.goal import Literals
 from nocere.core.rng import seed_of
 from nocere.targets.answers import LabelsOnly, TopOne
 from nocere.targets.base import Target
+from nocere.threats.base import Obstructed
 
 CAMPAIGN_LANES = 64
 Evidence: TypeAlias = dict[tuple[str, float], Files]
@@ -150,6 +151,11 @@ def _bind(
         if lit is None:
             leaving.append(Outcome(case_id, at, "not_applicable", "the goal does not apply to this case's truth"))
             continue
+        if isinstance(cell.threat.pset, Obstructed):
+            why = cell.threat.pset.at(at).obstacle(spec.cases.load(case_id))
+            if why:
+                leaving.append(Outcome(case_id, at, "not_applicable", why))
+                continue
         literals[case_id] = lit
         if case_id not in cell.fit and float(cell.threat.goal.margin(lit, margins[None])[0]) > 0:
             leaving.append(Outcome(case_id, at, "already_wrong", "the goal is met without any change"))

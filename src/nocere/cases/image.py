@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from nocere.cases.masks import fitted_mask, write_mask
 from nocere.core.candidate import Files
 from nocere.core.canonical import Json, sha256
 from nocere.core.case import Case, Truth
@@ -95,6 +96,7 @@ def array_case(
     group: str = "",
     attrs: Mapping[str, str] | None = None,
     bits: int = 8,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Case[Pixels]:
     """A case from stored values that never were a file, hashed over its PNG form.
 
@@ -105,6 +107,7 @@ def array_case(
         group: patient; default is the case itself.
         attrs: subgroups.
         bits: significant bits of a stored value.
+        mask: pixels that a reader marked [H, W], such as a lesion.
 
     Raises:
         DataError: another form, or a value that does not fit into `bits`.
@@ -117,7 +120,9 @@ def array_case(
         )
     x = np.array(x)
     x.setflags(write=False)
-    return Case(case_id, x, header_of(x, bits), truth, group or case_id, attrs or {}, sha256(write_png(x, bits)))
+    kept = b"" if mask is None else fitted_mask(write_mask(mask), x.shape, f"Case {case_id}")
+    digest = sha256(write_png(x, bits))
+    return Case(case_id, x, header_of(x, bits), truth, group or case_id, attrs or {}, digest, kept)
 
 
 def header_of(x: Pixels, bits: int) -> dict[str, Json]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from nocere.core.canonical import Json
+from nocere.core.canonical import Json, sha256
 from nocere.core.errors import DataError
 
 X = TypeVar("X")
@@ -68,7 +68,8 @@ class Case(Generic[X]):
 
     `x` is the stored value under attack (integers of an image or signal, a note, a claim), read-only; `header` is
     everything else in its file. `group` is the patient (or whatever makes cases dependent); `sha256` is taken over
-    the source bytes once, at load.
+    the source bytes once, at load. `mask` is a picture of the pixels that a reader marked (`cases.masks`), where there is
+    one.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Case(Generic[X]):
     group: str = ""
     attrs: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
+    mask: bytes = b""
 
     def with_x(self, x: Any) -> Case[Any]:
         """The same case with another content."""
@@ -86,13 +88,14 @@ class Case(Generic[X]):
 
 @dataclass(frozen=True, slots=True)
 class CaseRef:
-    """A case without its content: what a plan, a table and a report need."""
+    """A case without its content: what a plan, a table and a report need. `mask` is the hash of its mask, if any."""
 
     id: str
     truth: Truth
     group: str
     attrs: Mapping[str, str]
     sha256: str
+    mask: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Plain form for bundles."""
@@ -102,12 +105,13 @@ class CaseRef:
             "group": self.group,
             "attrs": dict(self.attrs),
             "sha256": self.sha256,
+            **({"mask": self.mask} if self.mask else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CaseRef:
         """Inverse of `to_json`."""
-        return cls(data["id"], Truth.from_json(data["truth"]), data["group"], data["attrs"], data["sha256"])
+        return cls(data["id"], Truth.from_json(data["truth"]), data["group"], data["attrs"], data["sha256"], data.get("mask", ""))
 
 
 class CaseSet:
@@ -135,7 +139,7 @@ class CaseSet:
     def of(cls, cases: Sequence[Case[Any]], *, phantom: bool = False, name: str = "memory") -> CaseSet:
         """A set over cases that are in memory already."""
         by_id = {c.id: c for c in cases}
-        refs = [CaseRef(c.id, c.truth, c.group or c.id, c.attrs, c.sha256) for c in cases]
+        refs = [CaseRef(c.id, c.truth, c.group or c.id, c.attrs, c.sha256, sha256(c.mask) if c.mask else "") for c in cases]
         return cls(refs, by_id.__getitem__, phantom=phantom, name=name)
 
     def __len__(self) -> int:

@@ -121,6 +121,16 @@ class Shifts(Protocol):
         ...
 
 
+@runtime_checkable
+class Obstructed(Protocol):
+    """A set that has no member for some cases."""
+
+    def at(self, radius: float) -> Self: ...
+    def obstacle(self, case: Case[Any]) -> str:
+        """Why nothing of this radius can be done to the case; empty where something can."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Threat:
     """A threat model: rules, what the attacker is after, may see and may spend, and for whom it matters."""

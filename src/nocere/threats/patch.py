@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.cases.masks import marked
 from nocere.core.candidate import Cost, Proof, Violation
 from nocere.core.case import Case
 from nocere.core.errors import UsageError
@@ -43,7 +44,9 @@ class Patch:
         angle: the patch may be turned by up to this, in degrees either way.
         smallest: shortest side as a share of the longest.
         exclude: the patch must stay off a box in the centre with this share of the image's height and width; stands
-            for the lesion where pictures are framed around it. Masks of single cases are not read.
+            for the lesion where pictures are framed around it and no masks are at hand.
+        off_mask: the patch must stay off every pixel of the case's mask (`cases.masks`); a case without one has no
+            member.
         bits: of a stored value.
     """
 
@@ -51,6 +54,7 @@ class Patch:
     angle: float = 0.0
     smallest: float = 1.0
     exclude: float = 0.0
+    off_mask: bool = False
     bits: int = 8
     name: ClassVar[str] = "image.patch"
     unit: ClassVar[Unit] = Unit.PIXELS
@@ -71,7 +75,7 @@ class Patch:
 
     def to_json(self) -> Mapping[str, Any]:
         about = {"radius": self.radius, "angle": self.angle, "smallest": self.smallest, "exclude": self.exclude}
-        return {"name": self.name, **about, "bits": self.bits}
+        return {"name": self.name, **about, "off_mask": self.off_mask, "bits": self.bits}
 
     @property
     def span(self) -> tuple[float, float]:
@@ -94,6 +98,12 @@ class Patch:
         row, column = np.abs(np.arange(h) - (h - 1) / 2), np.abs(np.arange(w) - (w - 1) / 2)
         if (under & (row < self.exclude * h / 2)[:, None] & (column < self.exclude * w / 2)[None]).any():
             return Violation("the patch covers the centre, which is excluded")
+        if self.off_mask:
+            mask = marked(case)
+            if mask is None:
+                return Violation("the case has no mask that the patch could stay off")
+            if (under & mask).any():
+                return Violation(f"the patch covers {int((under & mask).sum())} pixels of the case's mask")
         outside = int(((d != 0).any(axis=0) & ~under).sum())
         return Violation(f"{outside} pixels outside of the patch were changed") if outside else None
 
@@ -112,10 +122,32 @@ class Patch:
 
     # --- search tools --------------------------------------------------------------------------------------------
 
-    def places(self, draws: NDArray[Any], h: int, w: int) -> NDArray[np.float64]:
+    def masks(self, cases: Sequence[Case[Any]]) -> NDArray[np.bool_] | None:
+        """What a patch must stay off on each case [n, h, w]; None where nothing is."""
+        if not self.off_mask:
+            return None
+        found = [marked(c) for c in cases]
+        return np.stack([np.zeros(c.x.shape[1:], bool) if m is None else m for c, m in zip(cases, found, strict=True)])
+
+    def obstacle(self, case: Case[Any]) -> str:
+        """Why no patch of this size can lie on the case, or nothing."""
+        if not self.off_mask:
+            return ""
+        masks = self.masks([case])
+        if masks is None or not masks.any():
+            return "the case has no mask that the patch could stay off"
+        # Upright and as small as is allowed: where that does not fit, nothing does.
+        side = np.array([self.smallest * self.radius])
+        h, w = case.x.shape[1:]
+        fits = self.free(side, np.zeros(1), h, w, masks).any()
+        return "" if fits else f"no patch of {self.radius:g} pixels fits beside the case's mask"
+
+    def places(
+        self, draws: NDArray[Any], h: int, w: int, masks: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
         """Placements [n, 4] in the order of `PLACE`, from uniform draws [n, 3] on [-1, 1).
 
-        Side and angle are uniform; the centre is uniform over the pixel lattice where the patch fits.
+        Side and angle are uniform; the centre is uniform over `spots`.
 
         Raises:
             UsageError: it fits nowhere.
@@ -123,7 +155,7 @@ class Patch:
         u = (np.asarray(draws, dtype=np.float64) + 1.0) / 2.0
         side = self.radius * (self.smallest + (1.0 - self.smallest) * u[:, 0])
         angle = self.angle * (2.0 * u[:, 1] - 1.0)
-        free = self.free(side, angle, h, w)
+        free = self.spots(side, angle, h, w, masks)
         count = free.reshape(len(u), -1).cumsum(1)
         if (count[:, -1] == 0).any():
             off = f" beside a free centre of {self.exclude:g}" if self.exclude else ""
@@ -138,8 +170,33 @@ class Patch:
         offset = _offset(side)
         return np.stack([pick % w + offset, pick // w + offset, side, angle], axis=1)
 
-    def free(self, side: NDArray[np.float64], angle: NDArray[np.float64], h: int, w: int) -> NDArray[np.bool_]:
-        """Where a patch may be centred [n, h, w]: entry (r, c) stands for (r, c) plus half a pixel for even sides."""
+    def spots(
+        self,
+        side: NDArray[np.float64],
+        angle: NDArray[np.float64],
+        h: int,
+        w: int,
+        masks: NDArray[np.bool_] | None,
+    ) -> NDArray[np.bool_]:
+        """`free`; but anywhere where nothing is free beside a row's mask: the rules refuse it there, and say why."""
+        free = self.free(side, angle, h, w, masks)
+        if masks is not None:
+            nowhere = ~free.any(axis=(1, 2))
+            free[nowhere] = self.free(side[nowhere], angle[nowhere], h, w)
+        return free
+
+    def free(
+        self,
+        side: NDArray[np.float64],
+        angle: NDArray[np.float64],
+        h: int,
+        w: int,
+        masks: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Where a patch may be centred [n, h, w]: entry (r, c) stands for (r, c) plus half a pixel for even sides.
+
+        A turned patch keeps off masks [n, h, w] by its bounding box.
+        """
         a = np.radians(angle)
         reach = (side / 2 * (np.abs(np.cos(a)) + np.abs(np.sin(a))))[:, None]
         offset = _offset(side)[:, None]
@@ -153,6 +210,8 @@ class Patch:
             near_y = np.abs(y - (h - 1) / 2) < reach + tall - 1e-9
             near_x = np.abs(x - (w - 1) / 2) < reach + wide - 1e-9
             free &= ~(near_y[:, :, None] & near_x[:, None, :])
+        if masks is not None:
+            free &= _boxed(masks, y, x, reach) == 0
         return np.asarray(free)
 
     def under(self, places: NDArray[np.float64], h: int, w: int) -> Any:
@@ -206,6 +265,25 @@ def _turned(places: NDArray[np.float64], h: int, w: int) -> tuple[Any, Any, Any]
 def _offset(side: NDArray[np.float64]) -> NDArray[np.float64]:
     """Half a pixel for even sides, so that an upright patch covers whole pixels."""
     return np.where(np.rint(side) % 2 == 0, 0.5, 0.0)
+
+
+def _boxed(
+    masks: NDArray[np.bool_], y: NDArray[np.float64], x: NDArray[np.float64], reach: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Marked pixels whose centre lies within `reach` [n, 1] of each centre y [n, h], x [n, w]: counts [n, h, w]."""
+    n, h, w = masks.shape
+    total = np.zeros((n, h + 1, w + 1), dtype=np.int64)
+    total[:, 1:, 1:] = masks.astype(np.int64).cumsum(1).cumsum(2)
+
+    def edges(centre: NDArray[np.float64], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        first = np.floor(centre - reach + 1e-9).astype(np.intp) + 1
+        last = np.ceil(centre + reach - 1e-9).astype(np.intp)
+        return first.clip(0, size), last.clip(0, size)
+
+    (top, bottom), (left, right) = edges(y, h), edges(x, w)
+    row = np.arange(n)[:, None, None]
+    at = [(r[:, :, None], c[:, None, :]) for r, c in ((bottom, right), (top, right), (bottom, left), (top, left))]
+    return np.asarray(total[row, *at[0]] - total[row, *at[1]] - total[row, *at[2]] + total[row, *at[3]])
 
 
 def _footprint(theta: Mapping[str, float], h: int, w: int) -> NDArray[np.bool_] | Violation:

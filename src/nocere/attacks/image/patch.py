@@ -86,12 +86,15 @@ class PatchPgd(AttackDefaults):
         pset = _patch(job, self.name)
         h, w = g.shape[2:]
         out = np.zeros((len(alive), self.places, 4))
+        masks = pset.masks([job.cases[r] for r in alive])
         chosen = (self.places + 1) // 2
         for r in np.unique(job.radius[alive]):
             at, mine = pset.at(float(r)), np.flatnonzero(job.radius[alive] == r)
             draws = job.rng.uniform(alive[mine], (self.places, 3))
-            out[mine] = at.places(draws.reshape(-1, 3), h, w).reshape(len(mine), self.places, 4)
-            out[mine, :chosen] = _salient(at, job.x0[alive[mine]], g[mine], chosen)
+            own = None if masks is None else masks[mine]
+            each = None if own is None else own.repeat(self.places, axis=0)
+            out[mine] = at.places(draws.reshape(-1, 3), h, w, each).reshape(len(mine), self.places, 4)
+            out[mine, :chosen] = _salient(at, job.x0[alive[mine]], g[mine], chosen, own)
         return out.reshape(-1, 4)
 
 
@@ -105,7 +108,7 @@ def _better_half(rows: NDArray[np.intp], margin: NDArray[np.float64]) -> NDArray
     return rank < (count + 1) // 2
 
 
-def _salient(pset: Patch, x0: Any, g: Any, n: int) -> NDArray[np.float64]:
+def _salient(pset: Patch, x0: Any, g: Any, n: int, masks: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """`n` upright placements a row [rows, n, 4], half a side or more apart, where the linear gain is largest."""
     import torch
 
@@ -114,11 +117,11 @@ def _salient(pset: Patch, x0: Any, g: Any, n: int) -> NDArray[np.float64]:
     side = max(1, round(pset.radius))
     gain = torch.maximum(g * (high - x0), g * (low - x0)).sum(1, keepdim=True)
     windows = torch.nn.functional.avg_pool2d(gain.double(), side, stride=1)[:, 0].numpy()
-    free = pset.free(np.array([pset.radius]), np.zeros(1), h, w)[0]
+    free = pset.spots(np.full(len(x0), pset.radius), np.zeros(len(x0)), h, w, masks)
     score = np.full((len(x0), h, w), -np.inf)
     first = (side - 1) // 2
     score[:, first : first + windows.shape[1], first : first + windows.shape[2]] = windows
-    score[:, ~free] = -np.inf
+    score[~free] = -np.inf
     row, column = np.mgrid[0:h, 0:w]
     out = np.zeros((len(x0), n, 4))
     for k in range(n):
@@ -177,11 +180,16 @@ class PatchUniversal(AttackDefaults):
         texels = torch.full((1, channels, side, side), (low + high) / 2).requires_grad_(True)
         adam = torch.optim.Adam([texels], lr=self.step * (high - low))
         fit = np.flatnonzero(job.fit)
+        masks = pset.masks(job.cases)
+
+        def laid(rows: NDArray[np.intp]) -> NDArray[np.float64]:
+            return pset.places(job.rng.uniform(rows, (3,)), h, w, None if masks is None else masks[rows])
+
         for _ in range(self.epochs):
             order = shuffled(job, fit)
             for start in range(0, len(order), self.batch):
                 rows = order[start : start + self.batch]
-                places = pset.places(job.rng.uniform(rows, (3,)), h, w)
+                places = laid(rows)
                 with torch.enable_grad():
                     x = pset.paste(job.x0[rows], texels, places)
                 answer = yield Ask(
@@ -194,7 +202,7 @@ class PatchUniversal(AttackDefaults):
                     texels.clamp_(low, high)
         everyone = np.arange(len(job.cases))
         for _ in range(self.tries):
-            places = pset.places(job.rng.uniform(everyone, (3,)), h, w)
+            places = laid(everyone)
             by_case = {c.id: p for c, p in zip(job.cases, places, strict=True)}
             yield Share(Pasted(texels.detach()[0].clone(), by_case))
         return []

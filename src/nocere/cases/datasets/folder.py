@@ -9,12 +9,13 @@ from pathlib import Path
 
 from nocere.cases.dicom import is_dicom, read_dicom
 from nocere.cases.image import Pixels, header_of, read_pixels, significant_bits
+from nocere.cases.masks import fitted_mask
 from nocere.core.canonical import sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
 from nocere.core.errors import DataError
 from nocere.core.registry import register
 
-STANDARD = ("path", "label", "patient", "site", "split")
+STANDARD = ("path", "label", "patient", "site", "split", "mask")
 VOTES = "votes:"
 
 
@@ -34,7 +35,8 @@ def folder(
         manifest: CSV file; image paths in it are relative to its folder.
         split: only rows whose `split` column says this; empty takes every row.
         columns: standard name -> name in this file, e.g. `{"path": "file", "patient": "patient_id"}`. Standard names:
-            path, label (or `votes:NAME` columns with reader counts), patient, site, split.
+            path, label (or `votes:NAME` columns with reader counts), patient, site, split, mask (a PNG of the same
+            size, 0 outside of what a reader marked; an empty entry is a case without one).
         labels: label as written in the file -> label of the target, e.g. `{"1": "malignant"}`; a written label that
             is not listed is refused.
         subgroups: further columns to report on.
@@ -60,6 +62,7 @@ def folder(
     if not chosen:
         raise DataError(f"{manifest}: no row{f' with split {split!r}' if split else ''}.", "Check the split's name.")
     refs, paths, seen = [], {}, dict[str, int]()
+    masks: dict[str, Path] = {}
     for line, row in chosen[: limit or None]:
         where = f"{manifest} line {line}"
         relative = row[name["path"]]
@@ -71,7 +74,12 @@ def folder(
         if row.get(name["site"]):
             attrs["site"] = row[name["site"]]
         data = _read(manifest.parent / relative, where)
-        refs.append(CaseRef(relative, truth, row.get(name["patient"]) or relative, attrs, sha256(data)))
+        mask = b""
+        if row.get(name["mask"]):
+            masks[relative] = manifest.parent / row[name["mask"]]
+            mask = fitted_mask(_read(masks[relative], where), _pixels(data, where).shape, str(masks[relative]))
+        patient = row.get(name["patient"]) or relative
+        refs.append(CaseRef(relative, truth, patient, attrs, sha256(data), sha256(mask) if mask else ""))
         paths[relative] = manifest.parent / relative
     by_id = {r.id: r for r in refs}
 
@@ -81,11 +89,20 @@ def folder(
         if sha256(data) != ref.sha256:
             raise DataError(f"{paths[case_id]} has changed since it was listed.", "Start the run again.")
         where = str(paths[case_id])
-        x = read_dicom(data, where) if is_dicom(data) else read_pixels(data, where)
+        x = _pixels(data, where)
         header = header_of(x, significant_bits(data, x))
-        return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256)
+        mask = b""
+        if case_id in masks:
+            mask = fitted_mask(_read(masks[case_id], where), x.shape, str(masks[case_id]))
+            if sha256(mask) != ref.mask:
+                raise DataError(f"{masks[case_id]} has changed since it was listed.", "Start the run again.")
+        return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256, mask)
 
     return CaseSet(refs, load, phantom=False, name=f"{manifest.parent.name}/{manifest.name}")
+
+
+def _pixels(data: bytes, where: str) -> Pixels:
+    return read_dicom(data, where) if is_dicom(data) else read_pixels(data, where)
 
 
 def _rows(manifest: Path) -> list[tuple[int, dict[str, str]]]:
