@@ -68,8 +68,7 @@ class Case(Generic[X]):
 
     `x` is the stored value under attack (integers of an image or signal, a note, a claim), read-only; `header` is
     everything else in its file. `group` is the patient (or whatever makes cases dependent); `sha256` is taken over
-    the source bytes once, at load. `mask` is a picture of the pixels that a reader marked (`cases.masks`), where there is
-    one.
+    the source bytes once, at load. `mask` is a picture of the pixels that a reader marked (`cases.masks`), or empty.
     """
 
     id: str
@@ -111,7 +110,14 @@ class CaseRef:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CaseRef:
         """Inverse of `to_json`."""
-        return cls(data["id"], Truth.from_json(data["truth"]), data["group"], data["attrs"], data["sha256"], data.get("mask", ""))
+        return cls(
+            data["id"],
+            Truth.from_json(data["truth"]),
+            data["group"],
+            data["attrs"],
+            data["sha256"],
+            data.get("mask", ""),
+        )
 
 
 class CaseSet:
@@ -139,7 +145,9 @@ class CaseSet:
     def of(cls, cases: Sequence[Case[Any]], *, phantom: bool = False, name: str = "memory") -> CaseSet:
         """A set over cases that are in memory already."""
         by_id = {c.id: c for c in cases}
-        refs = [CaseRef(c.id, c.truth, c.group or c.id, c.attrs, c.sha256, sha256(c.mask) if c.mask else "") for c in cases]
+        refs = [
+            CaseRef(c.id, c.truth, c.group or c.id, c.attrs, c.sha256, sha256(c.mask) if c.mask else "") for c in cases
+        ]
         return cls(refs, by_id.__getitem__, phantom=phantom, name=name)
 
     def __len__(self) -> int:
