@@ -48,7 +48,7 @@ class Residuals:
         """
         known = self._rules.get((code, decided))
         if known is None:
-            k = self._row[code]
+            k = np.int32(self._row[code])
             _, at, text = self._rows[k]
             column, order = self._by_residual
             pairs = order[np.searchsorted(column, k) : np.searchsorted(column, k, "right")]
@@ -65,7 +65,7 @@ class Residuals:
         """Residual leaves that say less than the code, in the order of the list."""
         known = self._up.get(code)
         if known is None:
-            i = self._tree.at(code)
+            i = np.int32(self._tree.at(code))  # of the column's own type: another one would copy the column
             some = slice(np.searchsorted(self._leaf, i), np.searchsorted(self._leaf, i, "right"))
             pairs = zip(self._residual[some].tolist(), self._decided[some].tolist(), strict=True)
             names = [(self._tree.codes[self._rows[k][0]], sure) for k, sure in pairs]
