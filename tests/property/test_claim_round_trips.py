@@ -16,6 +16,8 @@ from nocere.cases.claim_fhir_write import write_fhir
 from nocere.cases.claim_json import ClaimCodec, claim_of
 from nocere.cases.claim_text import dotted, procedure
 from nocere.cases.claim_x12 import read_x12
+from nocere.cases.datasets.claims_fhir import claims_fhir
+from nocere.cases.datasets.claims_json import claims_json, write_claims
 from nocere.core.case import Case
 from nocere.core.errors import DataError
 
@@ -104,6 +106,33 @@ def test_spoiled_fhir_is_refused_or_read_but_never_crashes(claim: Claim, spoil: 
             break
         node = inner
     assert _refusal(lambda: read_fhir(written, "file")).startswith(("Claim ", "file", "read"))
+
+
+@given(headers=st.lists(st.dictionaries(st.text(), JSON, max_size=3), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_json_lines(tmp_path_factory: pytest.TempPathFactory, headers: list[dict[str, Any]]) -> None:
+    """Also with the line ends of Unicode inside of a header."""
+    file = tmp_path_factory.mktemp("claims") / "a.jsonl"
+    cases = [
+        Case(str(i), Claim((Diagnosis("I10"),), patient="p"), h | {"x": "\u2028\x85\x0b"})
+        for i, h in enumerate(headers)
+    ]
+    file.write_bytes(write_claims(cases))
+    assert [(c.id, c.x, dict(c.header)) for c in claims_json(file)] == [(c.id, c.x, dict(c.header)) for c in cases]
+
+
+@given(claim=claims(), spoil=st.data())
+@settings(max_examples=60, deadline=None)
+def test_spoiled_fhir_files(tmp_path_factory: pytest.TempPathFactory, claim: Claim, spoil: Any) -> None:
+    file = tmp_path_factory.mktemp("claims") / "a.json"
+    written = json.loads(json.dumps(write_fhir(claim, "c-1")))
+    for key in spoil.draw(st.lists(st.sampled_from(sorted(written)), min_size=1, max_size=3)):
+        written[key] = spoil.draw(
+            JSON | st.lists(st.dictionaries(st.sampled_from(["sequence", "coding", "type"]), JSON))
+        )
+    file.write_text(json.dumps(written))
+    said = _refusal(lambda: claims_fhir(file, setting=spoil.draw(st.sampled_from(["", "inpatient"]))))
+    assert said.startswith(("Claim ", str(file), "a.json (claims) holds no claim", "read"))
 
 
 @given(data=st.binary(max_size=200))

@@ -123,6 +123,12 @@ class _Reader:
             raise DataError(f"{self.where}: broken FHIR, {key} must be a number; got {value!r}.")
         return float(value)
 
+    def place(self, of: Mapping[str, Any], what: str) -> int:
+        value = of.get("sequence")
+        if type(value) is not int:
+            raise DataError(f"{self.where}: broken FHIR, a {what} has no sequence number.")
+        return value
+
     def numbers(self, of: Mapping[str, Any], key: str) -> list[int]:
         value = of.get(key, [])
         if not isinstance(value, list) or not all(type(v) is int for v in value):
@@ -158,9 +164,7 @@ class _Reader:
         systems: dict[System, None] = {}
         year, admitting = 0, ""
         for d in self.parts(self.data, "diagnosis"):
-            place = d.get("sequence")
-            if type(place) is not int:
-                raise DataError(f"{self.where}: broken FHIR, a diagnosis has no sequence number.")
+            place = self.place(d, "diagnosis")
             written = [
                 (SYSTEMS[s], c, v) for s, c, v in self.codings(d, "diagnosisCodeableConcept") if s in SYSTEMS and c
             ]
@@ -190,7 +194,7 @@ class _Reader:
 
     def procedures(self, system: System) -> tuple[str, ...]:
         found = [
-            (p.get("sequence", 0), self.codings(p, "procedureCodeableConcept"))
+            (self.place(p, "procedure"), self.codings(p, "procedureCodeableConcept"))
             for p in self.parts(self.data, "procedure")
         ]
         return tuple(procedure(c[0][1], system) for _, c in sorted(found, key=lambda f: f[0]) if c)
@@ -231,7 +235,12 @@ class _Reader:
         if isinstance(total, list):  # ExplanationOfBenefit R4: one total a category
             named = list(self.parts({"total": total}, "total"))
             total = next(
-                (t["amount"] for t in named if any(c == "submitted" for _, c, _ in self.codings(t, "category"))), {}
+                (
+                    t.get("amount", {})
+                    for t in named
+                    if any(c == "submitted" for _, c, _ in self.codings(t, "category"))
+                ),
+                {},
             )
         return self.number(self.part({"total": total}, "total"), "value")
 
@@ -241,7 +250,7 @@ class _Reader:
             category = {c for _, c, _ in self.codings(s, "category")}
             called = self.text(self.part(s, "code"), "text")
             quantity = self.part(s, "valueQuantity")
-            place = s.get("sequence", 0)
+            place = self.place(s, "supportingInfo")
             if called == MINUTES:
                 info.minutes[place] = self.number(quantity, "value")
             elif called == AGE:

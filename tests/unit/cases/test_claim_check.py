@@ -106,7 +106,7 @@ def test_bad_facts(facts: Any, words: str) -> None:
 
 
 def test_conflicts_can_be_kept_and_counted() -> None:
-    conflict, unknown = of("E11.9", "E10.9"), of("ZZ9.9", charge=-1.0)
+    conflict, unknown = of("E11.9", "E10.9"), of("ZZ9.9", "ZZ9.8", charge=-1.0)
     validate(conflict, RULES, "c1", on_conflict="keep")
     with pytest.raises(DataError, match="not a code"):
         validate(unknown, RULES, "c1", on_conflict="keep")

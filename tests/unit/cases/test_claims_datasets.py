@@ -112,11 +112,16 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "b.json.xz").write_bytes(b"not xz")
     (tmp_path / "c.jsonl").write_bytes(b"\xff\xfe")
+    (tmp_path / "e.json.gz").write_bytes(gzip.compress(b"[]" * 99)[:-9] + b"123456789")
+    record = json.dumps({"id": "c1", "claim": TWO.to_json(), "header": {"a": "\ud800"}})
+    (tmp_path / "f.jsonl").write_text(record)
     twice = write_claims(cases(TWO))
     (tmp_path / "d.jsonl").write_bytes(twice * 2)
     for name, words in (
         ("a.json", "must hold a list of claims"),
         ("b.json.xz", "Cannot read"),
+        ("e.json.gz", "Cannot read"),
+        ("f.jsonl", "Claim c1: it holds text that UTF-8 cannot"),
         ("c.jsonl", "is not UTF-8 text"),
         ("none.json", "Cannot read .*No such file"),
         ("d.jsonl", "Case id 'c0' appears more than once"),

@@ -17,7 +17,7 @@ from nocere.cases.claim import Claim, Diagnosis, Line, System
 from nocere.cases.claim_check import OnConflict, code_problem, validate
 from nocere.cases.claim_map import targets, to_icd10
 from nocere.cases.claim_text import amount, day, dotted, fiscal_year, procedure, whole
-from nocere.cases.datasets.claims_set import ClaimSet, above, claim_case, one_of, read_text, split, subgroups
+from nocere.cases.datasets.claims_set import ClaimSet, above, claim_case, lines_of, one_of, read_text, split, subgroups
 from nocere.clinical.codes.graph import RuleGraph, load_rules
 from nocere.core.canonical import Json, sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
@@ -195,7 +195,7 @@ class _Table:
         text = read_text(file)
         if '"' in text:
             raise DataError(f"{file} has quoted fields, which the files of CMS do not have.")
-        lines = text.splitlines()
+        lines = lines_of(text)
         columns = lines[0].split(",") if lines else []
         for name in needed:
             if name not in columns:

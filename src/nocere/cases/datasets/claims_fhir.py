@@ -14,14 +14,15 @@ from nocere.cases.datasets.claims_set import (
     Entry,
     Invalid,
     OnYear,
+    canonical,
     claim_set,
     files_in,
+    lines_of,
     one_of,
     read_text,
     with_labels,
 )
 from nocere.clinical.codes.graph import load_rules
-from nocere.core.canonical import dumps
 from nocere.core.errors import DataError
 from nocere.core.registry import register
 
@@ -74,21 +75,21 @@ def _entries(files: list[Path], setting: str) -> Iterator[Entry]:
             continue
         found = read_fhir(resource, where, people)
         if setting in ("", found.claim.setting):
-            yield Entry(found.id, found, dumps(resource))
+            yield Entry(found.id, found, canonical(resource, f"Claim {found.id}"))
 
 
 def _other(resource: dict[str, Any]) -> bool:
     """Claims for drugs, eyes and teeth."""
     kind = resource.get("type")
     codings = kind.get("coding") if isinstance(kind, dict) else None
-    codes = {c.get("code") for c in codings if isinstance(c, dict)} if isinstance(codings, list) else set()
-    return bool(codes & {"pharmacy", "oral", "vision"})
+    codes = [c.get("code") for c in codings if isinstance(c, dict)] if isinstance(codings, list) else []
+    return any(other in codes for other in ("pharmacy", "oral", "vision"))
 
 
 def _resources(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     text = read_text(file)
     lines = bool({".ndjson", ".jsonl"} & set(file.suffixes))
-    texts = [(t, f"{file} line {i}") for i, t in enumerate(text.splitlines(), 1) if t.strip()] if lines else []
+    texts = [(t, f"{file} line {i}") for i, t in enumerate(lines_of(text), 1) if t.strip()] if lines else []
     for part, where in texts or [(text, str(file))]:
         data = parse_json(part, where)
         if isinstance(data, dict) and data.get("resourceType") == "Bundle":

@@ -9,7 +9,7 @@ from typing import Any
 from nocere.cases.claim_check import OnConflict
 from nocere.cases.claim_json import claim_of, parse_json
 from nocere.cases.claim_text import Found
-from nocere.cases.datasets.claims_set import ClaimSet, Entry, Invalid, OnYear, claim_set, read_text
+from nocere.cases.datasets.claims_set import ClaimSet, Entry, Invalid, OnYear, canonical, claim_set, lines_of, read_text
 from nocere.clinical.codes.graph import load_rules
 from nocere.core.canonical import Json, dumps
 from nocere.core.case import Case, Truth
@@ -69,7 +69,7 @@ def _record(case: Case[Any]) -> dict[str, Json]:
 def _records(file: Path) -> Iterator[tuple[Any, str]]:
     text = read_text(file)
     if ".jsonl" in file.suffixes:
-        for line, part in enumerate(text.splitlines(), 1):
+        for line, part in enumerate(lines_of(text), 1):
             if part.strip():
                 yield parse_json(part, f"{file} line {line}"), f"{file} line {line}"
         return
@@ -95,4 +95,4 @@ def _entry(data: Any, where: str) -> Entry:
     if not isinstance(labels, list) or not all(isinstance(x, str) and x for x in labels):
         raise DataError(f"Claim {case_id}: its label must be text, or a list of texts.")
     found = Found(case_id, claim_of(data["claim"], f"Claim {case_id}"), header)
-    return Entry(case_id, found, dumps(data), Truth.of(*labels))
+    return Entry(case_id, found, canonical(data, f"Claim {case_id}"), Truth.of(*labels))

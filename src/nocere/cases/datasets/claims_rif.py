@@ -20,6 +20,7 @@ from nocere.cases.datasets.claims_set import (
     Invalid,
     OnYear,
     claim_set,
+    lines_of,
     read_text,
     with_labels,
 )
@@ -79,7 +80,7 @@ def claims_rif(
 
 
 def _rows(file: str | Path, needed: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
-    lines = read_text(file).splitlines()
+    lines = lines_of(read_text(file))
     between = "|" if lines and "|" in lines[0] else ","
     columns = [c.strip().strip('"') for c in lines[0].split(between)] if lines else []
     for name in needed:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import zlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from nocere.cases.claim import Claim
 from nocere.cases.claim_check import FIRST, OnConflict, problems, validate, year_of
 from nocere.cases.claim_text import Found
 from nocere.clinical.codes.graph import RuleGraph
-from nocere.core.canonical import Json, sha256
+from nocere.core.canonical import Json, dumps, sha256
 from nocere.core.case import Case, CaseRef, CaseSet, Truth
 from nocere.core.errors import DataError
 
@@ -198,7 +199,7 @@ def read_bytes(path: str | Path) -> bytes:
     path = Path(path)
     try:
         return OPENERS.get(path.suffix, bytes)(path.read_bytes())
-    except (OSError, EOFError, lzma.LZMAError) as e:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as e:
         raise DataError(f"Cannot read {path} ({getattr(e, 'strerror', None) or e}).", "Correct the path.") from e
 
 
@@ -214,13 +215,33 @@ def read_text(path: str | Path) -> str:
         raise DataError(f"{path} is not UTF-8 text ({e.reason} at byte {e.start}).") from e
 
 
+def lines_of(text: str) -> list[str]:
+    """Lines as files end them, not as Unicode could: a JSON string may hold U+2028."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def canonical(data: Any, where: str) -> bytes:
+    """RFC 8785 bytes of what was read.
+
+    Raises:
+        DataError: half of a surrogate pair, which no file can hold.
+    """
+    try:
+        return dumps(data)
+    except ValueError as e:
+        raise DataError(f"{where}: it holds text that UTF-8 cannot ({e}).") from e
+
+
 def read_labels(path: str | Path) -> dict[str, Truth]:
     """Labels by claim id, from a CSV with the columns id and label.
 
     Raises:
         DataError: a missing column, an empty label, an id that stands twice.
     """
-    rows = list(csv.DictReader(io.StringIO(read_text(path))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as e:
+        raise DataError(f"{path}: not valid CSV ({e}).") from e
     found: dict[str, Truth] = {}
     for line, row in enumerate(rows, 2):
         if not row.get("id") or not row.get("label"):
