@@ -1,9 +1,10 @@
 """Equivalence quotient: features of a claim that no rewriting of classes E0 to E2 can change, by construction.
 
-Codes that generalise one another (E1) share one class. A combination code (E2) is no class of its own: it is in the
-classes of what it says, so that I11.0 is what I10 with I50.9 is. Where two rules ask for different things of one code,
-classes are merged until every rule holds. Presence of classes is then the same before and after every such edit, and so
-is every score. The price is what the model can no longer tell apart; what the rule graph does not know is not covered.
+Codes that generalise one another (E1) share one class, and so do a renamed code and its successor (E0). A combination
+code (E2) is no class of its own: it is in the classes of what it says, so that I11.0 is what I10 with I50.9 is. Where
+two rules ask for different things of one code, classes are merged until every rule holds. Presence of classes is then
+the same before and after every such edit, and so is every score. The price is what the model can no longer tell apart;
+what the rule graph does not know is not covered.
 """
 
 from __future__ import annotations
@@ -85,6 +86,10 @@ def quotient(rules: RuleGraph, undecided: Undecided = "reject") -> Quotient:
         for code, rule in rules.refinements(general):
             if rule.decided or undecided == "allow":
                 units.join(code, general)
+    for code in rules.retired_codes:
+        rule_of_year = rules.successors(code)
+        if rule_of_year is not None and rule_of_year.decided:
+            units.join(code, rule_of_year.codes[0])
     steps = (step for *step, sure in rules.combination_steps() if sure or undecided == "allow")
     relations = list(dict.fromkeys(tuple(frozenset(map(units.find, side)) for side in step) for step in steps))
     says = _definitions(relations)
@@ -109,7 +114,7 @@ def quotient(rules: RuleGraph, undecided: Undecided = "reject") -> Quotient:
             if one != other:
                 changed = True
                 _reconcile(one, other, atoms)
-    found = {c: tuple(sorted(said((units.find(c),)))) for c in codes}
+    found = {c: tuple(sorted(said((units.find(c),)))) for c in (*codes, *rules.retired_codes)}
     return Quotient({c: names for c, names in found.items() if names != (c,)})
 
 

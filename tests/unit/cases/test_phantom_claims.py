@@ -19,6 +19,7 @@ from nocere.clinical.codes.graph import load_rules
 from nocere.clinical.codes.groupers import Drgpy, Msdrg, compare
 from nocere.core.errors import UsageError
 from nocere.core.ranking import auroc
+from nocere.threats.codes.language import language
 from nocere.threats.codes.truth import facts_of, untrue
 
 N = 3000
@@ -119,7 +120,7 @@ def test_claims_are_valid_and_honest_ones_are_true(bills: list[Bill]) -> None:
     seen: Counter[tuple[str, bool]] = Counter()
     for i, b in enumerate(bills):
         case = case_of(b, f"x/{i}")
-        why = untrue(case.x, facts_of(case), rules)
+        why = untrue(case.x, facts_of(case), language(rules, "ICD-10-CM"))
         assert (why is not None) is b.unsupported, (b.provider_type, why, b.claim.codes)
         assert b.provider_type in ("upcoder", "padder") or not b.unsupported
         seen[b.provider_type, b.unsupported] += 1
@@ -199,5 +200,5 @@ def test_the_patient_of_the_paper() -> None:
         assert all(rules.billable(c, system) for c in codes) and set(codes) <= set(FACTS[system])
         assert all(rules.billable(c, system) for c in FACTS[system])
         if system == "ICD-10-CM":
-            assert untrue(case.x, facts_of(case), rules) is None
+            assert untrue(case.x, facts_of(case), language(rules, "ICD-10-CM")) is None
     assert "malignant" in rules.title("401.0", "ICD-9-CM").lower()

@@ -37,6 +37,8 @@ class Invented:
     def refinements(self, code: str) -> tuple[tuple[str, Rule], ...]:
         return tuple((a, Rule("r", "residual", code, "")) for a, generals in self.up.items() if code in generals)
 
+    retired_codes: tuple[str, ...] = ()
+
     def combination_steps(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]]:
         return ((tuple(r), tuple(a), tuple(k), i not in self.unsure) for i, (r, a, k) in enumerate(self.steps))
 

@@ -223,6 +223,11 @@ class RuleGraph:
         """Fiscal years, of the two lists that we have (2024 and 2026), in which the code is a complete one."""
         return self._years.valid(code)
 
+    @property
+    def retired_codes(self) -> tuple[str, ...]:
+        """Codes that were complete in FY2024 and are not in FY2026."""
+        return self._years.gone
+
     def retired(self, code: str) -> str:
         """Title of a code that was complete in FY2024 and is not in FY2026, else ""."""
         return self._years.retired(code)

@@ -61,6 +61,11 @@ class Years:
             return ()
         return self.known[1:] if code in self._new else self.known
 
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Codes that were complete in FY2024 and are not now."""
+        return tuple(self._retired)
+
     def retired(self, code: str) -> str:
         """Title of a code that was complete in FY2024 and is not now, else ""."""
         return self._retired.get(code, ("", ()))[0]
