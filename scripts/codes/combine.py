@@ -46,8 +46,8 @@ class Row:
 
 def curated(
     path: Path, resolvers: Mapping[str, Resolver], lists: Mapping[str, dict[str, Node]]
-) -> tuple[dict[str, list[Row]], dict[str, str]]:
-    """Rows of the reviewed file by code system, and its general texts.
+) -> tuple[dict[str, list[Row]], dict[str, str], list[str]]:
+    """Rows of the reviewed file by code system, its general texts, and residual codes that generalise nothing.
 
     Raises:
         ValueError: a row names a code that the list does not have as a leaf.
@@ -67,7 +67,7 @@ def curated(
                     kept = [filled["beside"], *filled.get("keep", [])]
                     also = {**filled, "of": other, "keep": kept}
                     rows[system].append(_row(kind, also, resolvers[system], lists[system]))
-    return rows, made["text"]
+    return rows, made["text"], [n["residual"] for n in made["never"]]
 
 
 def _filled(entry: dict[str, Any], put: tuple[str, ...]) -> dict[str, Any]:

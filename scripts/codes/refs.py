@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scripts.codes.tabular import Node
 
-CODE = r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?"
+CODE = r"(?:[A-Z][0-9][0-9A-Z]|QA[0-9])(?:\.[0-9A-Z]{1,4})?"
 NINTH_CODE = r"(?:V[0-9]{2}|E?[0-9]{3})(?:\.[0-9]{1,2})?"
 _OPEN = r"(?:\.?-(?![0-9A-Z])|\.(?![0-9A-Z]))?"
 _WITH = re.compile(r",?\s*with\s+(.*)$")

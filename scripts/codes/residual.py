@@ -8,7 +8,7 @@ inclusion term ("... NOS") says that it is residual. Dropped: its title denies w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from scripts.codes.tabular import Node
@@ -26,13 +26,24 @@ class Residual:
     undecided: list[str] = field(default_factory=list)
 
 
-def residuals(nodes: dict[str, Node], excluded: Callable[[str, str], bool]) -> list[Residual]:
-    """All residual leaves of the list, in its order; what `excluded` says of a pair is never a generalisation."""
+def residuals(
+    nodes: dict[str, Node], excluded: Callable[[str, str], bool], never: Collection[str] = ()
+) -> list[Residual]:
+    """All residual leaves of the list but `never`, in its order; a pair that `excluded` names is no generalisation."""
     leaves: dict[str, list[str]] = defaultdict(list)
     for n in nodes.values():
         if n.leaf:
             leaves[n.code[:3]].append(n.code)
-    return [r for codes in leaves.values() for r in _Category(codes, nodes).residuals(excluded)]
+    found = (r for codes in leaves.values() for r in _Category(codes, nodes).residuals(excluded))
+    return [r for r in found if (r.decided or r.undecided) and r.code not in never]
+
+
+# Words that choose one of several states of a thing: a title that has one is not the open form of a title without it.
+CHOICES = frozenset({
+    "right", "left", "bilateral", "unilateral", "uncomplicated", "asymptomatic", "acute", "chronic", "accidental",
+    "intentional", "assault", "undetermined", "displaced", "nondisplaced", "initial", "subsequent", "susceptible",
+    "resistant", "minor", "major",
+})  # fmt: skip
 
 
 class _Category:
@@ -54,9 +65,20 @@ class _Category:
     def saying(self, clause: Clause) -> frozenset[str]:
         """Leaves of which the clause is said."""
         if clause not in self._saying:
+            if self._organ(clause):
+                self._saying[clause] = frozenset(self.codes)
+                return self._saying[clause]
             above = [n for n in self.below if implied(clause, said(self.nodes[n].title))]
             self._saying[clause] = frozenset(x for n in above for x in self.below[n])
         return self._saying[clause]
+
+    def _organ(self, clause: Clause) -> bool:
+        """Whether the clause is "unspecified eye" or "ear" where every code of the category is of that organ's chapter.
+
+        "Bilateral" and a code that names no side do not repeat the word.
+        """
+        place = clause.unspecified and not clause.marker and set(clause.needed) in ({"eye"}, {"ear"})
+        return place and (self.codes[0].startswith("H") or self.codes[0][:3] in ("E08", "E09", "E10", "E11", "E13"))
 
     def splitting(self, clause: Clause) -> frozenset[str]:
         """Leaves below a title that joins two things of which the clause takes one ("overweight and obesity")."""
@@ -108,8 +130,7 @@ class _Category:
     def _open_question(self, mine: tuple[Clause, ...], x: str) -> bool:
         """Whether what is missing from x neither contradicts it nor names one side or one of two things."""
         missing = [k for k in mine if x not in self.saying(k)]
-        words = {w for k in missing for w in k.needed}
-        if words & {"right", "left", "bilateral", "unilateral", "uncomplicated", "acute", "chronic"}:
+        if {w for k in missing for w in k.needed} & CHOICES or any(not k.unspecified and k != mine[0] for k in missing):
             return False
         if any(k.marker in NEGATIVE or x in self.splitting(k) for k in missing):
             return False

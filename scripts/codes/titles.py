@@ -19,11 +19,11 @@ _MARKERS = ("not due to", "due to", "without", "with", "not", "in", "by", "as", 
 _MARK = re.compile(r"\b(" + "|".join(sorted(_MARKERS, key=len, reverse=True)) + r")\b")
 NEGATIVE = frozenset({"without", "not", "not due to"})
 # Nouns that only name the axis which is left open ("unspecified site"): after "unspecified" they assert nothing.
-_AXES = frozenset(
-    ["part", "site", "side", "type", "location", "level", "region", "aspect", "severity", "stage", "degree"]
-    + ["trimester", "laterality", "eye", "ear", "form", "nature", "cause", "complication", "organism", "agent"]
-    + ["episode", "number", "encounter", "place", "activity", "status", "fetus", "person"]
-)
+_AXES = frozenset({
+    "part", "site", "side", "type", "location", "level", "region", "aspect", "severity", "stage", "degree", "trimester",
+    "laterality", "form", "nature", "cause", "complication", "organism", "agent", "episode", "number", "encounter",
+    "place", "activity", "status", "fetus", "person",
+})  # fmt: skip
 _FILL = frozenset(["of", "the", "a", "an", "to", "and", "or", "for", "at", "on", "from", "its"])
 _OPEN = re.compile(r"\bnot otherwise specified\b|\bnot specified as [^,]*|\bnot specified\b|\bnot stated\b")
 
