@@ -32,6 +32,9 @@ from nocere.audit.presets import PRESETS, WHOLE_RANGE
 from nocere.audit.referee import Draws
 from nocere.audit.spec import CellSpec, Spec
 from nocere.audit.views import Shop, ViewPlan, artefact, given
+from nocere.cases.claim import Claim
+from nocere.cases.claim_json import ClaimCodec
+from nocere.cases.codec import Codec
 from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget
 from nocere.core.canonical import sha256
@@ -148,6 +151,11 @@ def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet
     return cases
 
 
+def codec_of(cases: CaseSet) -> Codec:
+    """How these cases are written as files."""
+    return ClaimCodec() if isinstance(cases.load(cases.refs[0].id).x, Claim) else ImageCodec()
+
+
 def resolve(
     plan: Plan,
     target: Target,
@@ -177,7 +185,7 @@ def resolve(
     if plan.preset:
         if plan.preset not in PRESETS:
             raise PlanError(f"Unknown preset {plan.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-        tables, left = PRESETS[plan.preset]("gradients" in target.access)
+        tables, left = PRESETS[plan.preset](target)
         cells = [CellPlan.model_validate(t) for t in tables] + cells
         not_tested += left
     labels = set(target.decision.labels)
@@ -193,7 +201,7 @@ def resolve(
         for label in target.decision.labels:
             if label not in target.decision.not_clinical and not any(label in r.truth.labels for r in cases.refs):
                 raise DataError(f"{cases.name} has no case with the label {label!r}.", "Every class needs cases.")
-    shop = Shop(target, cases, ImageCodec(), plan.seed, base or Path(), trust, load_cases)
+    shop = Shop(target, cases, codec_of(cases), plan.seed, base or Path(), trust, load_cases)
     made = [artefact(v, shop) for v in plan.view]
     made += [(given(name, view, target), view.access) for name, view in (views or {}).items()]
     seen = {a.name: access for a, access in made}

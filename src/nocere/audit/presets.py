@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from nocere.targets.base import Target
+
+Cells: TypeAlias = tuple[list[dict[str, Any]], list[str]]
 
 WHOLE_RANGE = 255  # of 8 bits
 # Cells that test the search, not the model: nearly every case must break where any image is allowed, and a search by
@@ -15,9 +20,10 @@ SANITY: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 NEEDS_GRADIENTS = "noise searched with gradients: the target gives none"
+NEEDS_STRUCTURE = "exact search of code edits: the target does not give its structure, what was found is a lower bound"
 
 
-def image_standard(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def image_standard(target: Target) -> Cells:
     """Cells of the standard image audit, and what they leave untested for this target.
 
     Noise at whole grey levels with its random control at equal size and at equal evaluations, the paper's confident
@@ -47,12 +53,12 @@ def image_standard(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
            "attacks": [{"name": "image.grid", "points": [points]}]}
           for name, radius, points in (("brightness", 20, 9), ("contrast", 20, 9), ("blur", 1, 9), ("jpeg", 50, 11))),
     ]  # fmt: skip
-    if gradients:
+    if "gradients" in target.access:
         return [*searched, *open_to_all], []
     return open_to_all, [NEEDS_GRADIENTS]
 
 
-def image_strong(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def image_strong(target: Target) -> Cells:
     """Noise searched as hard as is worth it: cheap first, each attack on what the last could not break."""
     cascade = [
         {"name": "image.pgd", "steps": 5},
@@ -60,11 +66,11 @@ def image_strong(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
         {"name": "image.apgd", "steps": 100, "loss": "ce", "first": "random"},
         {"name": "image.apgd", "steps": 100, "targets": 9},
     ]
-    cells, left = _noise(cascade, gradients)
+    cells, left = _noise(cascade, target)
     return [*cells, *SANITY], left
 
 
-def image_autoattack(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def image_autoattack(target: Target) -> Cells:
     """The published AutoAttack recipe (Croce & Hein 2020, "standard"): the same attacks, steps and restarts."""
     recipe = [
         {"name": "image.apgd", "steps": 100, "loss": "ce", "first": "random"},
@@ -72,17 +78,41 @@ def image_autoattack(gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
         {"name": "image.fab", "steps": 100, "targets": 9},
         {"name": "image.square", "queries": 5000},
     ]
-    return _noise(recipe, gradients)
+    return _noise(recipe, target)
 
 
-def _noise(attacks: list[dict[str, Any]], gradients: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def _noise(attacks: list[dict[str, Any]], target: Target) -> Cells:
     """L-infinity and L2 noise at the usual budgets; attacks that need gradients say so where there are none."""
     cells = [
         {"name": "noise-linf", "threat": "image.linf", "radii": [1, 2, 4, 8]},
         {"name": "noise-l2", "threat": "image.l2", "radii": [50, 100, 200, 400]},
     ]
-    left = [] if gradients else [NEEDS_GRADIENTS]
+    left = [] if "gradients" in target.access else [NEEDS_GRADIENTS]
     return [{**c, "aim": "flip", "attacks": attacks, "looks": 10_000} for c in cells], left
 
 
-PRESETS = {"image.standard": image_standard, "image.strong": image_strong, "image.autoattack": image_autoattack}
+def claims_standard(target: Target) -> Cells:
+    """What coding choices can do to a payer's decision, towards the label that its provider wants.
+
+    One, two and three edits that facts and decided rules license (line 2), the same with undecided prose allowed, and
+    all edits without evidence (line 3): exact where the target gives its structure, else a beam search, which is a
+    lower bound. Claims that have that label already are left out.
+    """
+    wanted = next(label for label in target.decision.labels if label != target.decision.positive)
+    exact = "structure" in target.access
+    attacks: list[dict[str, Any]] = [{"name": "claims.exact"} if exact else {"name": "claims.beam", "width": 8}]
+    about = {"radii": [1, 2, 3], "aim": "flip", "looks": 100_000, "attacks": attacks, "gains": "the provider",
+             "harmed": "the payer and its members", "goal": {"want": [f"+{wanted}"]}}  # fmt: skip
+    cells: list[dict[str, Any]] = [
+        {"name": name, "threat": f"claims.{threat}", **about}
+        for name, threat in (("truthful", "truthful"), ("truthful-wide", "truthful_wide"), ("no-evidence", "all"))
+    ]
+    return cells, [] if exact else [NEEDS_STRUCTURE]
+
+
+PRESETS: dict[str, Callable[[Target], Cells]] = {
+    "image.standard": image_standard,
+    "image.strong": image_strong,
+    "image.autoattack": image_autoattack,
+    "claims.standard": claims_standard,
+}

@@ -1,9 +1,10 @@
 """Target cards: a TOML file (or a trained folder) that says what a model is, how it is loaded and how it decides.
 
 [target]
-kind = "torch"                     # torch | torchscript | pt2 | sklearn | callable
+kind = "torch"                     # torch | torchscript | pt2 | sklearn | claims | callable
 factory = "mymodel.py:build"       # torch, callable: a Python file of yours and a function in it
 weights = "weights.pt"             # torch: a state dict (loaded weights-only); torchscript, pt2, sklearn: the file
+encoder = "encoder.json"           # claims: how a claim becomes a row (Encoder.to_json)
 outputs = "logits"                 # or "probabilities", "labels" (callable)
 [input]
 channels = 3
@@ -31,7 +32,8 @@ from nocere.core.errors import TargetError
 from nocere.targets.base import Target
 from nocere.targets.preprocess import ImageInput
 
-KINDS = ("torch", "torchscript", "pt2", "sklearn", "callable")
+KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "callable")
+PICKLES = (".joblib", ".pkl", ".pickle")
 
 
 def load_target(path: str | Path, *, trust: bool = False) -> Target:
@@ -80,6 +82,13 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
 
         file = _file(about, path)
         return SklearnTarget(_unpickle(file, trust), decision, name=name, source=sha256(file.read_bytes()))
+    if kind == "claims":
+        from nocere.targets.claims.files import encoder_of, model_of
+        from nocere.targets.claims.target import ClaimTarget
+
+        file = _file(about, path)
+        model = _unpickle(file, trust) if file.suffix in PICKLES else model_of(file)
+        return ClaimTarget(model, encoder_of(_file(about, path, "encoder")), decision, name=name)
     if kind == "callable":
         from nocere.targets.callable import callable_target
 
@@ -94,10 +103,10 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
     return TorchTarget(module, decision, input_, outputs=outputs, stochastic=stochastic, name=name)
 
 
-def _file(about: dict[str, Any], card: Path) -> Path:
-    if "weights" not in about:
-        raise TargetError(f"{card}: [target] weights is missing.", "Name the model file.")
-    path = card.parent / str(about["weights"])
+def _file(about: dict[str, Any], card: Path, key: str = "weights") -> Path:
+    if key not in about:
+        raise TargetError(f"{card}: [target] {key} is missing.", "Name the file.")
+    path = card.parent / str(about[key])
     if not path.is_file():
         raise TargetError(f"{card}: there is no file {path}.")
     return path

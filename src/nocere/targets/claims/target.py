@@ -50,7 +50,7 @@ class ClaimTarget:
     tiles = False
 
     def __init__(self, model: Any, encoder: Encoder, decision: Decision, *, name: str = "model") -> None:
-        self.encoder, self.decision, self.name = encoder, decision, name
+        self.model, self.encoder, self.decision, self.name = model, encoder, decision, name
         self._model = _taken(model, decision, name)
         _fits(self._model, encoder, name)
         self.structure = None if self._model.form is None else ClaimStructure(encoder, self._model.form)
