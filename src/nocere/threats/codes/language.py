@@ -84,7 +84,7 @@ class Language:
     def optional(self, code: str, codes: Iterable[str]) -> Rule | None:
         """The rule by which the code may be left out of a claim with these codes, the principal one first."""
         known = [c for c in codes if self._has(c)]
-        return self._graph.optional(code, known) if code in known else None
+        return self._graph.optional(code, known) if code in known and self.billable(code) else None
 
     def fits(self, code: str, sex: str, age: int) -> bool:
         """Whether the code may stand for a patient of this sex ("" unknown) and age (-1 unknown)."""
