@@ -45,6 +45,7 @@ JOINS = (
     _combine("1", ("QB2.1", "QB2.2"), "QB2.8"),
     _combine("2", ("QA1.1",), "QC3.1", keep=("QD4.1",)),
     _combine("4", (), "QB2.3", keep=("QF6.2", "QD4.1")),
+    _combine("5", ("QG7.2",), "QF6.0", keep=("QG7.3",)),
     _combine("3", ("QF6.1", "QF6.2"), "QC3.0", decided=False),
 )
 COMBINED = (*JOINS, *map(_split, JOINS))
@@ -160,5 +161,6 @@ WORLD: dict[str, Case[Claim]] = {
     ),
     "combined": case(claim("QC3.1", "QD4.1", "QB2.8"), supported("QA1.1", "QD4.1", "QB2.1", "QB2.2", "QC3.1")),
     "retired": case(claim("QA1.1", "QR9.1", "QF6.2")),
+    "kept": case(claim("QB2.1", "QG7.2", "QG7.3", "QD4.2")),
     "twice": case(claim("QA1.1", "QB2.1", "QA1.1", "QB2.1", "QD4.1")),
 }  # fmt: skip

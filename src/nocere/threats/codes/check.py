@@ -44,6 +44,10 @@ def check(claim: Claim, edited: Any, proof: Any, facts: Facts, rules: RuleGraph,
         why = _numbers(claim, e, facts, terms) if forms[3] else _codes(claim, e, facts, words, terms)
         if why is not None:
             return f"edit {k} ({e.edit}): {why}"
+    for e in edits:
+        left = [c for c in words.rule(e.rule).keep if c not in again.codes] if e.edit == "E2" else []
+        if left:
+            return f"{left[0]} left, and {e.rule} keeps it"
     return _result(claim, again, facts, words, terms) or (
         untrue(again, facts, words, terms.undecided) if terms.evidence else None
     )

@@ -54,7 +54,11 @@ def allowed(case: Case[Claim], edits: Sequence[Edit], rules: RuleGraph, terms: T
     except ValueError as e:
         return Violation(str(e))
     view = _view(case.x, facts_of(case), language(rules, case.x.system), terms)
-    return view.judge(edited) if view.licensed.issuperset(edits) else Violation("an edit that no rule licenses here")
+    return (
+        view.judge(edited, edits)
+        if view.licensed.issuperset(edits)
+        else Violation("an edit that no rule licenses here")
+    )
 
 
 def _touched(e: Edit) -> frozenset[str | int]:
@@ -81,6 +85,7 @@ class _View:
         self.true = self._true()
         self.carried = {d.code: d.evidence for d in reversed(claim.diagnoses)}
         self.unmet_before = {r.id for c in claim.codes for r in rules.partners(c) if not _met(claim.codes, c, r)}
+        self.kept: dict[Edit, tuple[str, ...]] = {}  # by combination: components that stay
         self.prose = {r.id: r for c in claim.codes for r in rules.undecided(c)}
         makers: dict[EditClass, Iterator[Edit]] = {
             "E0": self._rewritten(), "E1": self._generalised(), "E2": self._combined(), "E3": self._optional(),
@@ -172,7 +177,9 @@ class _View:
             if come and self._decided(c.rule) and self.true.issuperset(c.add):
                 gone = tuple(a for a in dict.fromkeys(self.claim.codes) if a in c.remove)
                 documents = tuple(dict.fromkeys(d for a in gone or c.keep for d in self.carried[a]))
-                yield Edit("E2", gone, come, rule=c.rule.id, evidence=documents)
+                joined = Edit("E2", gone, come, rule=c.rule.id, evidence=documents)
+                self.kept[joined] = c.keep
+                yield joined
 
     def _optional(self) -> Iterator[Edit]:
         codes = self.claim.codes
@@ -234,9 +241,12 @@ class _View:
 
     # --- what may come out ---------------------------------------------------------------------------------------
 
-    def judge(self, edited: Claim) -> Violation | None:
-        """Why the edited claim may not stand, or None."""
+    def judge(self, edited: Claim, edits: Sequence[Edit]) -> Violation | None:
+        """Why the claim after these edits may not stand, or None."""
         codes = edited.codes
+        for e in edits:
+            if not set(self.kept.get(e, ())) <= set(codes):
+                return Violation(f"{e.add[0]} stands without what it was combined from")
         new = tuple(c for c in codes if c not in self.here)
         if len(codes) > 1 and codes[0] in codes[1:] and self.claim.codes.count(codes[0]) < 2:
             return Violation(f"the principal diagnosis {codes[0]} stands twice")
