@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from nocere.attacks.base import Certificate
+from nocere.attacks.codes.checker import claims_exact
 from nocere.attacks.structure.checkers import linear_linf, tree_ensemble, tree_leaf_box
 from nocere.core.candidate import Candidate, Judge, Proof
 from nocere.core.case import Case
@@ -38,6 +39,7 @@ CHECKERS: dict[str, Checker] = {
     "linear_linf": linear_linf,
     "tree_leaf_box": tree_leaf_box,
     "tree_ensemble": tree_ensemble,
+    "claims_exact": claims_exact,
 }
 
 

@@ -44,11 +44,13 @@ class Counters:
         return np.asarray(steps[:, self.columns] @ self.weight, dtype=np.intp)
 
     def state(self, codes: NDArray[np.intp]) -> NDArray[np.intp]:
-        """State [n] after changes of these codes."""
-        return self.states[codes + self.shift]
+        """State [n] after changes of these codes; codes that no set of edits has may be among them."""
+        return self.states[np.clip(codes + self.shift, 0, len(self.states) - 1)]
 
     def reduced(self, polynomial: Polynomial) -> Polynomial:
         """The polynomial without the counters' crossings, its numbers once for each state: [states * m] for each m."""
+        if not self.columns.size:
+            return polynomial
         counted = np.isin(polynomial.column, self.columns)
         terms = polynomial.terms
         mine = (terms >= 0) & counted[np.maximum(terms, 0)]
@@ -58,7 +60,7 @@ class Counters:
             on &= ~mine[:, i : i + 1] | self.passed[:, np.maximum(terms[:, i], 0)].T
         left = np.sort(np.where(mine, -1, terms), axis=1)
         m = len(polynomial.base)
-        spread = (on[:, :, None] * polynomial.coefficient[:, None]).reshape(len(terms), -1)
+        spread = (on[:, :, None] * polynomial.coefficient[:, None]).reshape(len(terms), m * self.number)
         rows, where = np.unique(left, axis=0, return_inverse=True)
         sums = np.zeros((len(rows), spread.shape[1]))
         np.add.at(sums, where.ravel(), spread)
@@ -67,7 +69,6 @@ class Counters:
         kept = np.flatnonzero(~counted)
         place = np.full(len(counted) + 1, -1, dtype=np.intp)
         place[kept] = np.arange(len(kept))
-        assert len(base) == m * len(self.passed)
         return replace(
             polynomial,
             base=base,

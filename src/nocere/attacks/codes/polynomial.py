@@ -141,7 +141,7 @@ def linear(
 def _sums(
     leaves: Leaves, at: NDArray[np.intp], here: NDArray[np.int64], bottom: NDArray[np.int64], top: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.bool_]]:
-    """Open conditions as constant [n] + sum of sign [n, 2] * crossing: thresholds [n, 2] (-1: none), signs, constants."""
+    """Open conditions as constant [n] + sum of sign * crossing: thresholds [n, 2] (-1: none), signs, constants."""
     f, lo, hi = leaves.feature[at], leaves.low[at], leaves.high[at]
     level = here[f]
     lower = np.where(lo > bottom[f], leaves.offset[f] + lo - 1, -1)  # the threshold below the interval

@@ -23,6 +23,7 @@ from nocere.targets.structure import LinearForm, TreeEnsemble
 from nocere.threats.codes.edit import Edit, ordered, replay
 
 SECONDS = 20.0
+PRICE = 1e-8  # of an edit in the objective: what changes nothing is left out
 Permits = Callable[[Sequence[Edit]], bool]
 
 
@@ -146,6 +147,7 @@ class Program:
         low, high, whole = (np.array(v) for v in zip(*r.ends, strict=True))
         cost = np.zeros(n)
         cost[value] = -1.0
+        cost[self.x] = PRICE
         options = {"mip_rel_gap": 0.0, "time_limit": SECONDS}
         done = milp(
             cost,
@@ -156,7 +158,7 @@ class Program:
         )
         if done.status == 2:
             return None
-        bound = np.inf if done.mip_dual_bound is None else -float(done.mip_dual_bound)
+        bound = np.inf if done.mip_dual_bound is None else PRICE * self.most - float(done.mip_dual_bound)
         return (np.zeros(n) if done.x is None else done.x), bound
 
     # --- the model ---------------------------------------------------------------------------------------------------
