@@ -6,12 +6,12 @@ and its code systems. What a Claim has no place for goes to the header: service 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nocere.cases.claim import Claim, Diagnosis, Line, Setting, System
+from nocere.cases.claim_fhir_form import Resource
 from nocere.cases.claim_text import Found, age_on, day, dotted, fiscal_year, procedure
 from nocere.core.canonical import Json
 from nocere.core.errors import DataError
@@ -22,6 +22,7 @@ SYSTEMS: dict[str, System] = {
     "http://hl7.org/fhir/sid/icd-9-cm": "ICD-9-CM",
 }
 EVIDENCE = "urn:nocere:fhir:evidence"  # extension of a diagnosis: R4 gives it no place for what supports it
+PRESENT = "clm_poa_ind_sw"  # extension in which Blue Button says what was present on admission
 MINUTES, AGE, STAY, DISCHARGE = "service minutes", "age at admission", "length of stay", "discharge status"
 # Blue Button's NCH claim types: inpatient and skilled nursing stays; what carriers and suppliers bill is professional.
 STAYS, CARRIER = {"60", "61", "63", "64", "20", "30"}, {"71", "72", "81", "82"}
@@ -56,11 +57,13 @@ def _id(data: Mapping[str, Any], where: str) -> str:
     return str(data["id"]) if isinstance(data.get("id"), str) and data["id"] else where
 
 
-class _Reader:
-    """One resource; every step into it checks the form and names the place."""
+class _Reader(Resource):
+    """A Claim or ExplanationOfBenefit, part by part."""
 
     def __init__(self, data: Mapping[str, Any], where: str, people: Mapping[str, Mapping[str, Any]]) -> None:
-        self.data, self.where, self.people = data, where, people
+        super().__init__(data, where)
+        self.people = people
+        self.drg = ""
 
     def found(self, own: str) -> Found:
         header: dict[str, Json] = {}
@@ -79,68 +82,26 @@ class _Reader:
         if not year and not last:
             raise DataError(f"{self.where}: neither billablePeriod nor a code system version says its code year.")
         info = self.info()
+        lines = tuple(self.line(item, places, info) for item in self.parts(self.data, "item"))
+        if self.drg:
+            header["drg"] = self.drg
         patient, sex, age = self.patient(header)
         claim = Claim(
             diagnoses=diagnoses,
             procedures=self.procedures(system),
-            lines=tuple(self.line(item, places, info) for item in self.parts(self.data, "item")),
+            lines=lines,
             system=system,
             code_year=year or fiscal_year(day(str(last), self.where)),
             setting=setting,
             age=info.age if info.age >= 0 else age,
             sex=sex,
             days=info.days or self.stay(),
-            charge=self.charge(),
+            charge=self.charge(lines),
             provider=self.who("provider") or self.who("organization") or self.who("facility"),
             patient=patient,
             discharge=info.discharge,
         )
         return Found(own, claim, header)
-
-    # Steps into the resource
-
-    def part(self, of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        value = of.get(key, {})
-        if not isinstance(value, Mapping):
-            raise DataError(f"{self.where}: broken FHIR, {key} must be an object; got {type(value).__name__}.")
-        return value
-
-    def parts(self, of: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
-        value = of.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(v, Mapping) for v in value):
-            raise DataError(f"{self.where}: broken FHIR, {key} must be a list of objects.")
-        return iter(value)
-
-    def text(self, of: Mapping[str, Any], key: str) -> str:
-        value = of.get(key, "")
-        if not isinstance(value, str):
-            raise DataError(f"{self.where}: broken FHIR, {key} must be text; got {value!r}.")
-        return value
-
-    def number(self, of: Mapping[str, Any], key: str) -> float:
-        value = of.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise DataError(f"{self.where}: broken FHIR, {key} must be a number; got {value!r}.")
-        return float(value)
-
-    def place(self, of: Mapping[str, Any], what: str) -> int:
-        value = of.get("sequence")
-        if type(value) is not int:
-            raise DataError(f"{self.where}: broken FHIR, a {what} has no sequence number.")
-        return value
-
-    def numbers(self, of: Mapping[str, Any], key: str) -> list[int]:
-        value = of.get(key, [])
-        if not isinstance(value, list) or not all(type(v) is int for v in value):
-            raise DataError(f"{self.where}: broken FHIR, {key} must be a list of positions.")
-        return value
-
-    def codings(self, of: Mapping[str, Any], key: str) -> list[tuple[str, str, str]]:
-        """System, code and version of every coding of a CodeableConcept."""
-        codings = self.parts(self.part(of, key), "coding")
-        return [(self.text(c, "system"), self.text(c, "code"), self.text(c, "version")) for c in codings]
-
-    # Parts of a claim
 
     def setting(self) -> Setting:
         typed = [(s.rstrip("/").rsplit("/", 1)[-1], c) for s, c, _ in self.codings(self.data, "type")]
@@ -165,6 +126,9 @@ class _Reader:
         year, admitting = 0, ""
         for d in self.parts(self.data, "diagnosis"):
             place = self.place(d, "diagnosis")
+            if "packageCode" in d and "diagnosisCodeableConcept" not in d:  # only says the DRG
+                self.drg = next((c for _, c, _ in self.codings(d, "packageCode")), "")
+                continue
             written = [
                 (SYSTEMS[s], c, v) for s, c, v in self.codings(d, "diagnosisCodeableConcept") if s in SYSTEMS and c
             ]
@@ -177,9 +141,10 @@ class _Reader:
                 continue
             systems[system] = None
             year = int(version) if version.isdecimal() and len(version) == 4 else year
-            poa = next((c.upper() for _, c, _ in self.codings(d, "onAdmission")), "")
-            extensions = [e for e in self.parts(d, "extension") if self.text(e, "url") == EVIDENCE]
-            evidence = tuple(self.text(e, "valueString") for e in extensions)
+            extensions = [(self.text(e, "url"), e) for e in self.parts(d, "extension")]
+            said = [self.text(self.part(e, "valueCoding"), "code") for url, e in extensions if PRESENT in url]
+            poa = next((c.upper() for c in [c for _, c, _ in self.codings(d, "onAdmission")] + said), "")
+            evidence = tuple(self.text(e, "valueString") for url, e in extensions if url == EVIDENCE)
             found.append(("principal" not in types, place, Diagnosis(dotted(code, system), poa, evidence)))
         if len(systems) > 1:
             raise DataError(f"{self.where}: its diagnoses mix ICD-9-CM and ICD-10-CM.")
@@ -224,24 +189,22 @@ class _Reader:
         )
 
     def submitted(self, item: Mapping[str, Any]) -> float:
-        for a in self.parts(item, "adjudication"):
-            for _, code, _ in self.codings(a, "category"):
-                if code == "submitted" or code.endswith(("_sbmtd_chrg_amt", "rev_cntr_tot_chrg_amt")):
-                    return self.number(self.part(a, "amount"), "value")
-        return 0.0
+        """Charge of a line; Blue Button also calls the rate of a revenue centre submitted."""
+        found = [(self.codings(a, "category"), a) for a in self.parts(item, "adjudication")]
+        charged = [
+            a for codes, a in found if any(c.endswith(("_sbmtd_chrg_amt", "_tot_chrg_amt")) for _, c, _ in codes)
+        ]
+        plain = [a for codes, a in found if [c for _, c, _ in codes] == ["submitted"]]
+        return self.number(self.part((charged or plain or [{}])[0], "amount"), "value")
 
-    def charge(self) -> float:
-        total = self.data.get("total", self.data.get("totalCost", {}))
+    def charge(self, lines: Sequence[Line]) -> float:
+        """Total charge, the sum of the lines where none is stated."""
+        total = self.data.get("total", self.data.get("totalCost"))
         if isinstance(total, list):  # ExplanationOfBenefit R4: one total a category
-            named = list(self.parts({"total": total}, "total"))
-            total = next(
-                (
-                    t.get("amount", {})
-                    for t in named
-                    if any(c == "submitted" for _, c, _ in self.codings(t, "category"))
-                ),
-                {},
-            )
+            named = [(self.codings(t, "category"), t) for t in self.parts({"total": total}, "total")]
+            total = next((t.get("amount") for codes, t in named if any(c == "submitted" for _, c, _ in codes)), None)
+        if total is None:
+            return sum(line.charge for line in lines)
         return self.number(self.part({"total": total}, "total"), "value")
 
     def info(self) -> _Info:
@@ -253,6 +216,10 @@ class _Reader:
             place = self.place(s, "supportingInfo")
             if called == MINUTES:
                 info.minutes[place] = self.number(quantity, "value")
+            elif any(c.endswith("clm_drg_cd") for c in category):
+                self.drg = next((c for _, c, _ in self.codings(s, "code")), "")
+            elif "admissionperiod" in category:
+                info.days = self.nights(self.part(s, "timingPeriod"))
             elif called == AGE:
                 info.age = int(self.number(quantity, "value"))
             elif called == STAY:
@@ -267,7 +234,9 @@ class _Reader:
         return info
 
     def stay(self) -> int:
-        stay = self.part(self.data, "hospitalization")
+        return self.nights(self.part(self.data, "hospitalization"))
+
+    def nights(self, stay: Mapping[str, Any]) -> int:
         if not ("start" in stay and "end" in stay):
             return 0
         return (day(self.text(stay, "end"), self.where) - day(self.text(stay, "start"), self.where)).days
@@ -282,19 +251,6 @@ class _Reader:
         if len(born) == 10 and when:
             age = age_on(day(born, self.where), day(str(when), self.where), self.where)
         return self.who("patient"), sex, age
-
-    def who(self, key: str) -> str:
-        """Identifier of what a reference names, or the last part of its address."""
-        given = self.part(self.data, key)
-        reference = self.text(given, "reference")
-        inside = self.contained(reference)
-        named = [self.text(i, "value") for i in self.parts(inside, "identifier")]
-        outside = "" if reference.startswith("#") else reference.rsplit("/", 1)[-1]
-        return self.text(self.part(given, "identifier"), "value") or next((n for n in named if n), outside)
-
-    def contained(self, reference: str) -> Mapping[str, Any]:
-        inside = self.parts(self.data, "contained")
-        return next((c for c in inside if reference and reference == f"#{c.get('id')}"), {})
 
 
 @dataclass(slots=True)

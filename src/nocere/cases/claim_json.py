@@ -131,7 +131,7 @@ def _value(kind: str, v: Any, where: str, path: str) -> Any:
         return tuple(_value(inner, d, where, f"{path}[{i}]") for i, d in enumerate(v))
     if kind == "str":
         return v if isinstance(v, str) else wrong("text")
-    if isinstance(v, bool) or not isinstance(v, (int, float)) or not math.isfinite(v) or abs(v) > LARGEST:
+    if isinstance(v, bool) or not isinstance(v, (int, float)) or not abs(v) <= LARGEST:
         wrong("a number")
     if kind == "float":
         return float(v)

@@ -131,6 +131,57 @@ def test_order_principal_admitting_and_patient() -> None:
     assert (outside.claim.patient, outside.claim.sex, outside.claim.age) == ("7", "M", 25)
 
 
+def test_what_blue_button_adds_to_r4() -> None:
+    """Present on admission in an extension, DRG as a diagnosis or as information, the rate beside the charge, no total."""
+    button = "https://bluebutton.cms.gov/resources/variables/"
+    code = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "A40"}]}
+    poa = [{"url": button + "clm_poa_ind_sw1", "valueCoding": {"code": "y"}}]
+
+    def amount(value: float, *codes: str) -> dict[str, Any]:
+        return {"category": {"coding": [{"code": c} for c in codes]}, "amount": {"value": value}}
+
+    rate = amount(5, "submitted", button + "rev_cntr_rate_amt")
+    charge = amount(80.5, "submitted", button + "rev_cntr_tot_chrg_amt")
+    stay = {"start": "2016-01-14", "end": "2016-01-27"}
+    benefit: dict[str, Any] = {
+        "resourceType": "ExplanationOfBenefit",
+        "id": "b1",
+        "type": {"coding": [{"system": button + "nch_clm_type_cd", "code": "60"}]},
+        "billablePeriod": {"start": "2016-01-15", "end": "2016-01-27"},
+        "diagnosis": [
+            {"sequence": 1, "packageCode": {"coding": [{"code": "695"}]}},
+            {"sequence": 2, "diagnosisCodeableConcept": code, "extension": poa},
+        ],
+        "supportingInfo": [
+            {"sequence": 1, "category": {"coding": [{"code": "admissionperiod"}]}, "timingPeriod": stay},
+            {
+                "sequence": 2,
+                "category": {"coding": [{"code": "discharge-status"}]},
+                "code": {"coding": [{"code": "51"}]},
+            },
+        ],
+        "item": [
+            {"sequence": 1, "adjudication": [rate, charge]},
+            {"sequence": 2, "adjudication": [amount(7, "submitted")]},
+        ],
+    }
+    found = read_fhir(benefit, "x")
+    claim = found.claim
+    assert claim.diagnoses == (Diagnosis("A40", "Y"),)
+    assert [line.charge for line in claim.lines] == [80.5, 7.0] and claim.charge == 87.5
+    assert (claim.days, claim.discharge, claim.setting, found.header["drg"]) == (13, "51", "inpatient", "695")
+    benefit["total"] = [amount(1, "priorpayerpaid"), amount(99, "submitted")]
+    benefit["diagnosis"] = benefit["diagnosis"][1:]
+    drg = {
+        "sequence": 3,
+        "category": {"coding": [{"code": button + "clm_drg_cd"}]},
+        "code": {"coding": [{"code": "696"}]},
+    }
+    benefit["supportingInfo"].append(drg)
+    again = read_fhir(benefit, "x")
+    assert (again.claim.charge, again.header["drg"]) == (99.0, "696")
+
+
 def _changed(**parts: Any) -> dict[str, Any]:
     return write_fhir(CLAIM, "c1", {"from": "2025-11-01", "thru": "2025-11-04"}) | parts
 

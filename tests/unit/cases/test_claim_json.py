@@ -74,6 +74,8 @@ def test_a_file_that_is_not_as_it_was_written_is_refused() -> None:
         ({"diagnoses": [], "age": True}, "Claim c1: age must be a number; got True"),
         ({"diagnoses": [], "charge": "12"}, "Claim c1: charge must be a number; got '12'"),
         ({"diagnoses": [], "charge": float("inf")}, "Claim c1: charge must be a number"),
+        ({"diagnoses": [], "charge": 10**400}, "Claim c1: charge must be a number"),
+        ({"diagnoses": [], "charge": float("nan")}, "Claim c1: charge must be a number; got nan"),
         ({"diagnoses": [], "days": 2**60}, "Claim c1: days must be a number"),
         ({"diagnoses": [], "sex": "female"}, "Claim c1: sex must be one of 'F', 'M', ''"),
         ({"diagnoses": [], "system": "ICD-11"}, "Claim c1: system must be one of 'ICD-9-CM', 'ICD-10-CM'"),

@@ -327,6 +327,8 @@ def test_rif(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [len(c.x.lines) for c in found] == [2, 1]
     assert {r.group for r in found.refs} == {"-7"}
+    closed = rif(tmp_path, *(r + "|" for r in ROWS), beneficiary=tmp_path / "people.csv")
+    assert closed.load("-1").x == case.x
     alone = rif(tmp_path, *(r.replace("N184|0|E1122", "I10|0|E1122") for r in ROWS))
     assert alone.load("-1").x.codes == ("I10", "E11.22", "N18.4", "W18.30XA") and alone.load("-1").x.age == -1
     old = rif(tmp_path, ROWS[0].replace("2025", "2014").replace("|0|E1122|0|Y|N184|0", "|9|25000|9|Y|4019|9").replace(

@@ -90,6 +90,8 @@ def _rows(file: str | Path, needed: Sequence[str]) -> Iterator[tuple[dict[str, s
         if not text.strip():
             continue
         values = [v.strip().strip('"') for v in text.split(between)]
+        if len(values) == len(columns) + 1 and not values[-1]:
+            values.pop()  # a closing separator
         if len(values) != len(columns):
             raise DataError(f"{file} line {number}: {len(columns)} columns expected; got {len(values)}.")
         yield dict(zip(columns, values, strict=True)), text
