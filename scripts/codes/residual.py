@@ -99,7 +99,8 @@ class _Category:
             own = [node, self.nodes[node.parent]] if node.extension else [node]
             nos = [t for n in own for e in n.notes.get("inclusion", ()) for t in e if t.endswith(" NOS")]
             named = any(k.unspecified for k in clauses(node.title))
-            if not named and not nos:
+            # "Other specified" means other than its siblings: an inclusion term "NOS" does not make it cover them.
+            if not named and (not nos or "other" in node.title.lower().split()):
                 continue
             at = self.nodes[node.parent].parent if fixed else node.parent
             others = set(self.extended[node.extension] if fixed else self.codes) - {r}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nocere.clinical.codes.graph import RuleGraph
 
 _FORMS = {
-    "ICD-10-CM": re.compile(r"[A-Z][0-9][0-9A-Z](?:[0-9A-Z]{1,4})?"),
+    "ICD-10-CM": re.compile(r"(?:[A-Z][0-9][0-9A-Z]|QA[0-9])(?:[0-9A-Z]{1,4})?"),
     "ICD-9-CM": re.compile(r"(?:V[0-9]{2}|[0-9]{3})[0-9]{0,2}|E[0-9]{3}[0-9]?"),
     "ICD-10-PCS": re.compile(r"[0-9B-DF-HX][0-9A-HJ-NP-Z]{6}"),
     "HCPCS": re.compile(r"[A-V][0-9]{4}"),
