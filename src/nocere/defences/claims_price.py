@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.cases.claim import Claim, Diagnosis
+from nocere.clinical.codes.graph import NINTH, RuleGraph
 from nocere.core.case import Case
 from nocere.core.decision import OneLogit, logit
 from nocere.core.errors import UsageError
@@ -152,6 +153,8 @@ def stuffed(target: ClaimTarget, cases: Sequence[Case[Claim]], codes: Sequence[s
         claim, done = case.x, False
         for _ in range(k):
             more = [c for c in codes if c not in claim.codes]
+            if not more:
+                break
             tried = [claim.with_diagnoses((*claim.diagnoses, Diagnosis(c))) for c in more]
             scores = target.row_scores(target.encoder.rows(tried))[:, 0]
             claim = tried[int(np.argmin(scores))]
@@ -199,6 +202,21 @@ def leak(target: ClaimTarget, cases: Sequence[Case[Claim]], swaps: Mapping[str, 
     if not touched:
         raise UsageError("No swap applies to any of the denied claims.")
     return Leak(rate(changed, groups), _share(hits, touched))
+
+
+def gem_swaps(rules: RuleGraph) -> dict[str, tuple[str, ...]]:
+    """Code -> other codes that CMS's mapping of 2018 gives for the same ICD-9-CM code: a source outside of the rules.
+
+    The old classification did not tell them apart, so somebody who thinks in it may write either. Rows that need
+    several codes at once are left out, and so are codes that are no longer complete.
+    """
+    found: dict[str, set[str]] = {}
+    for code in rules.tree(NINTH).codes:
+        rows = rules.gem(code) if rules.billable(code, NINTH) else ()
+        same = {r.target for r in rows if r.target and not r.combination and rules.billable(r.target)}
+        for a in same:
+            found.setdefault(a, set()).update(same - {a})
+    return {a: tuple(sorted(others)) for a, others in sorted(found.items()) if others}
 
 
 def _line(target: ClaimTarget) -> float:
