@@ -143,8 +143,8 @@ class _View:
         """
         if self.terms.undecided == "allow":
             return True
-        others = [r for c in self.here if c not in (leaves, comes) for r in self.rules.undecided(c)]
-        return all((r.kind == "excludes1") != bool(comes) for r in others)
+        notes = [r.kind for c in self.here if c != leaves for r in self.rules.undecided(c)]
+        return "excludes1" not in notes if comes else all(kind == "excludes1" for kind in notes)
 
     # --- moves ---------------------------------------------------------------------------------------------------
 
