@@ -30,7 +30,8 @@ from nocere.targets.structure import LinearForm, TreeEnsemble
 from nocere.threats.base import PerturbationSet
 from nocere.threats.codes.edit import Edit, ordered, replay
 
-LISTED = 6_000  # rows that the shipped model is asked about
+LISTED = 12_000  # sets of kinds that are listed
+ROWS = 1_024  # that the shipped model is asked about at once
 REFUSALS = 2_000  # sets of edits that the rules may refuse
 SLACK = 1e-6
 
@@ -58,7 +59,7 @@ def claims_exact(case: Case[Any], pset: PerturbationSet, judge: Judge, _: Certif
         scores = target.row_scores(rows)
         lit = literals.take(np.zeros(len(rows), dtype=int))
         for k in np.flatnonzero(goal.margin(lit, target.decision.margins(scores)) > 0):
-            for chosen in sums.sets(made[k]):
+            for chosen in (c for kinds in made[k] for c in sums.sets(kinds)):
                 asked += 1
                 if asked > REFUSALS or rules.permits(case, ordered([edits[i] for i in chosen])):
                     return False
@@ -106,26 +107,33 @@ class _Sums:
         self.first = [*_kinds(changes, [(k,) for k in first]), *_kinds(joint, pairs, rows=range(len(pairs)))]
 
     def number(self, most: int) -> int:
-        """At most so many rows."""
-        n, f = len(self.plain), len(self.first) + 1
-        return f * sum(comb(n + r - 1, r) for r in range(most + 1))
+        """How many rows `listed` gives."""
+        sizes = [0, *(k.size for k in self.first)]
+        n = len(self.plain)
+        return sum(comb(n + r - 1, r) if n else int(r == 0) for s in sizes for r in range(most - s + 1)) - 1
 
-    def listed(self, most: int) -> Iterator[tuple[NDArray[np.float64], list[tuple[_Kind, ...]]]]:
-        """Rows [n, features] of all sets of kinds, and the kinds that make each of them."""
-        finished = self.encoder.finish(self.base[None])
-        here = self.base[self.columns]
+    def listed(self, most: int) -> Iterator[tuple[NDArray[np.float64], list[list[tuple[_Kind, ...]]]]]:
+        """Rows [n, features] of all sets of kinds, and for each of them the sets that make it."""
         changes = np.array([k.change for k in self.plain], dtype=np.int64).reshape(-1, len(self.columns))
+        parts, made = [], []
         heads: list[tuple[_Kind, ...]] = [(), *((k,) for k in self.first)]
         for head in heads:
             for r in range(most - sum(k.size for k in head) + 1):
                 some = list(itertools.combinations_with_replacement(range(len(self.plain)), r))
-                if not some or not (head or r):
-                    continue
-                index = np.array(some, dtype=np.intp).reshape(len(some), r)
-                counts = here + changes[index].sum(axis=1) + sum(k.change for k in head)
-                rows = np.repeat(finished, len(some), axis=0)
-                rows[:, self.columns] = self.encoder.finish(counts, self.columns)
-                yield rows, [(*head, *(self.plain[i] for i in row)) for row in some]
+                if some and (head or r):
+                    index = np.array(some, dtype=np.intp).reshape(len(some), r)
+                    parts.append(changes[index].sum(axis=1) + sum(k.change for k in head))
+                    made += [(*head, *(self.plain[i] for i in row)) for row in some]
+        # The same change by other kinds is the same row.
+        every, where = np.unique(np.concatenate(parts), axis=0, return_inverse=True)
+        order = np.argsort(where.ravel(), kind="stable")
+        start = np.searchsorted(where.ravel()[order], np.arange(len(every) + 1))
+        finished = self.encoder.finish(self.base[None])
+        for s in range(0, len(every), ROWS):
+            counts = self.base[self.columns] + every[s : s + ROWS]
+            rows = np.repeat(finished, len(counts), axis=0)
+            rows[:, self.columns] = self.encoder.finish(counts, self.columns)
+            yield rows, [[made[i] for i in order[start[k] : start[k + 1]]] for k in range(s, s + len(counts))]
 
     @staticmethod
     def sets(kinds: tuple[_Kind, ...]) -> Iterator[tuple[int, ...]]:

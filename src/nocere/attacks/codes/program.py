@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from nocere.attacks.structure.clauses import Clause
 from nocere.cases.claim import Claim
-from nocere.targets.claims.encoder import Encoder
 from nocere.targets.claims.structure import ClaimStructure
 from nocere.targets.structure import LinearForm, TreeEnsemble
 from nocere.threats.codes.edit import Edit, ordered, replay
 
 SECONDS = 20.0
+NEVER = 1 << 50
 PRICE = 1e-8  # of an edit in the objective: what changes nothing is left out
 Permits = Callable[[Sequence[Edit]], bool]
 
@@ -79,6 +79,7 @@ class Program:
         self.x = [self.rows.variable(whole=True) for _ in edits]
         self.rows.add([(i, 1.0) for i in self.x], 1.0, float(most))
         encoder = structure.encoder
+        self.presence, self.scale = encoder.presence, encoder.scale
         every = encoder.counts([claim, *(replay(claim, [e]) for e in edits)])
         self.base = every[0]
         steps = every[1:] - self.base
@@ -176,7 +177,7 @@ class Program:
 
     def _side(self, column: int, cut: float) -> bool | int:
         """Whether a feature exceeds a threshold: known, or a binary."""
-        least = _least(self.structure.encoder, column, cut)
+        least = _least(bool(self.presence[column]), int(self.scale[column]), cut)
         if column not in self.moved or self.low[column] >= least or self.high[column] < least:
             return bool(self.base[column] >= least)
         return self._above(column, least)
@@ -189,8 +190,8 @@ class Program:
             constant = float(form.outputs(encoder.finish(self.base[None]))[0] @ weight)
             terms: list[tuple[int, float]] = []
             for c in (c for c in self.moved if slope[c]):
-                if not encoder.presence[c]:
-                    terms += [(v, float(slope[c] * n / encoder.scale[c])) for v, n in self.moved[c]]
+                if not self.presence[c]:
+                    terms += [(v, float(slope[c] * n / self.scale[c])) for v, n in self.moved[c]]
                     continue
                 side = self._side(c, 0.5)
                 if not isinstance(side, bool):
@@ -237,19 +238,13 @@ class Program:
         return left + right
 
 
-def _least(encoder: Encoder, column: int, cut: float) -> int:
+def _least(presence: bool, scale: int, cut: float) -> int:
     """The smallest count whose finished value exceeds a threshold; beyond all counts where none does."""
-    never = 1 << 50
-    if encoder.presence[column] and cut >= 1.0:
-        return never
-    n = int(np.floor(np.clip(cut * encoder.scale[column], -1e15, 1e15)))
-    at = np.array([column])
-
-    def exceeds(count: int) -> bool:
-        return bool(encoder.finish(np.array([[count]]), at)[0, 0] > cut)
-
-    while not exceeds(n):
+    if presence:
+        return 1 if 0.0 <= cut < 1.0 else NEVER if cut >= 1.0 else 0
+    n = int(np.floor(np.clip(cut * scale, -1e15, 1e15)))
+    while not n / scale > cut:
         n += 1
-    while exceeds(n - 1):
+    while (n - 1) / scale > cut:
         n -= 1
     return n
