@@ -161,6 +161,8 @@ WORLD: dict[str, Case[Claim]] = {
     ),
     "combined": case(claim("QC3.1", "QD4.1", "QB2.8"), supported("QA1.1", "QD4.1", "QB2.1", "QB2.2", "QC3.1")),
     "retired": case(claim("QA1.1", "QR9.1", "QF6.2")),
+    "unsupported": case(claim("QA1.1", "QF6.1"), supported("QA1.1")),
+    "half": case(claim("QB2.1", "QB2.2"), supported("QB2.1")),
     "kept": case(claim("QB2.1", "QG7.2", "QG7.3", "QD4.2")),
     "twice": case(claim("QA1.1", "QB2.1", "QA1.1", "QB2.1", "QD4.1")),
 }  # fmt: skip

@@ -75,6 +75,7 @@ def test_real_claims(pset: CodeEdits) -> None:
 def test_phantom_claims(pset: CodeEdits) -> None:
     """With facts: a truthful claim says nothing that is not entailed, whatever the provider had written."""
     assert accepted(phantoms(), pset) > 100
+    assert all(set(SETS[0].edits(c)) <= set(SETS[1].edits(c)) <= set(SETS[2].edits(c)) for c in phantoms())
     for c in phantoms():
         for x, _ in pset.at(1.0).members(c):
             wrong = untrue(x, facts_of(c), language(load_rules(), c.x.system), pset.undecided)

@@ -201,6 +201,21 @@ def test_wholly_unsupported_codes_must_leave() -> None:
         assert "QB2.3" not in x.codes and "QD4.2" not in x.codes
 
 
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("unsupported", Edit("E1", ("QF6.1",), ("QF6.0",), rule="t:residual:QF6.0", evidence=("doc-QF6.1",))),
+        ("half", Edit("E2", ("QB2.1", "QB2.2"), ("QB2.8",), rule="t:combine:1", evidence=("doc-QB2.1", "doc-QB2.2"))),
+    ],
+)
+def test_what_says_less_than_a_false_code_bears_no_true_class(name: str, edit: Edit) -> None:
+    """Also where evidence is ignored: a class that counts as truthful never stands for what facts do not entail."""
+    c = WORLD[name]
+    for pset in SETS.values():
+        assert edit not in pset.edits(c)
+        assert pset.check(c, replay(c.x, [edit]), proof_of([edit])) is not None
+
+
 # --- members against an enumeration of our own -----------------------------------------------------------------------
 
 
@@ -288,9 +303,10 @@ def test_single_steps_reach_what_members_hold(name: str, kind: str) -> None:
 
 
 def test_sets_nest() -> None:
+    """What evidence is worth, and how wide the interval is, can never come out negative."""
     for c in WORLD.values():
-        narrow, wide = ({x for x, _ in s.at(2.0).members(c)} for s in (Truthful(), TruthfulWide()))
-        assert narrow <= wide, c.x.codes
+        narrow, wide, free = ({x for x, _ in s.at(2.0).members(c)} for s in SETS.values())
+        assert narrow <= wide <= free, c.x.codes
 
 
 def test_compatible_is_symmetric_and_no_edit_goes_with_itself() -> None:
