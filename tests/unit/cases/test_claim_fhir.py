@@ -161,14 +161,14 @@ def test_what_blue_button_adds_to_r4() -> None:
             },
         ],
         "item": [
-            {"sequence": 1, "adjudication": [rate, charge]},
-            {"sequence": 2, "adjudication": [amount(7, "submitted")]},
+            {"sequence": n, "adjudication": a}
+            for n, a in enumerate([[rate, amount(3, "submitted"), charge], [amount(7, "submitted")], [rate]], 1)
         ],
     }
     found = read_fhir(benefit, "x")
     claim = found.claim
     assert claim.diagnoses == (Diagnosis("A40", "Y"),)
-    assert [line.charge for line in claim.lines] == [80.5, 7.0] and claim.charge == 87.5
+    assert [line.charge for line in claim.lines] == [80.5, 7.0, 0.0] and claim.charge == 87.5
     assert (claim.days, claim.discharge, claim.setting, found.header["drg"]) == (13, "51", "inpatient", "695")
     benefit["total"] = [amount(1, "priorpayerpaid"), amount(99, "submitted")]
     benefit["diagnosis"] = benefit["diagnosis"][1:]
@@ -229,6 +229,7 @@ HCPCS = {"coding": [{"system": "x", "code": "G0001"}]}
             _changed(item=[{"productOrService": HCPCS, "net": {"value": "5"}}]),
             "Claim c1: broken FHIR, value must be a number",
         ),
+        (_changed(total={"value": float("nan")}), "Claim c1: broken FHIR, value must be a number; got nan"),
         (_changed(item=[{"quantity": {"value": 2.5, "code": "min"}}]), "Claim c1: an item has 2.5 minutes"),
         (_changed(billablePeriod={"end": "2025-02-30"}), "Claim c1: '2025-02-30' is not a date"),
         (_changed(billablePeriod={"end": 5}), "Claim c1: broken FHIR, end must be text"),

@@ -289,6 +289,10 @@ def test_desynpuf_layout_is_checked(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("CLM_ID\n1\n")
     with pytest.raises(DataError, match=r"a.csv: no column 'DESYNPUF_ID'"):
         desynpuf(tmp_path / "a.csv")
+    (tmp_path / "people.csv").write_text(PEOPLE + "P3,19300930,,2,1\n")
+    (tmp_path / "in.csv").write_text("\n".join([HEAD, *STAYS]))
+    with pytest.raises(DataError, match=r"people.csv line 4: 4 columns expected; got 5"):
+        desynpuf(tmp_path / "in.csv", beneficiary=[tmp_path / "people.csv"])
     with pytest.raises(DataError, match="system must be one of"):
         desynpuf(tmp_path / "a.csv", system="ICD-11")  # type: ignore[arg-type]
 
