@@ -31,7 +31,7 @@ STAY = (
 )  # fmt: skip
 VISIT = (
     *HEAD[:-1], "DMG*D8*19800930*M", "CLM*visit-1*300***11:B:1*Y*A*Y*Y", "HI*BF:4019*BK:25000", "NM1*82*1*OTHER****XX*9",
-    "LX*1", "SV1*HC:G0002:QZ:P3*250*MJ*95***2:1", "DTP*472*D8*20140930", "LX*2", "SV1*HC:G0003*50*UN*1.5***1",
+    "LX*1", "SV1*HC:G0002:QZ:QS*250*MJ*95***2:1", "DTP*472*D8*20140930", "LX*2", "SV1*HC:G0003*50*UN*1.5***1",
 )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_minutes_pointers_and_icd9() -> None:
     (found,) = read_x12(interchange(*VISIT, guide="005010X222A1"), "x")
     claim = found.claim
     assert claim.codes == ("250.00", "401.9")
-    assert claim.lines == (Line("G0002", ("QZ", "P3"), 1.0, 95, 250.0, (0, 1)), Line("G0003", (), 1.5, 0, 50.0, (1,)))
+    assert claim.lines == (Line("G0002", ("QZ", "QS"), 1.0, 95, 250.0, (0, 1)), Line("G0003", (), 1.5, 0, 50.0, (1,)))
     assert (claim.system, claim.code_year, claim.setting) == ("ICD-9-CM", 2014, "professional")
     assert claim.provider == "1234567893"  # who bills, not who rendered
     assert claim.age == 34
