@@ -27,15 +27,12 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nocere.attacks.base import Attack
+from nocere.audit.codecs import codec_of
 from nocere.audit.criteria import Criterion
 from nocere.audit.presets import PRESETS, WHOLE_RANGE
 from nocere.audit.referee import Draws
 from nocere.audit.spec import CellSpec, Spec
 from nocere.audit.views import Shop, ViewPlan, artefact, given
-from nocere.cases.claim import Claim
-from nocere.cases.claim_json import ClaimCodec
-from nocere.cases.codec import Codec
-from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget
 from nocere.core.canonical import sha256
 from nocere.core.case import CaseSet
@@ -149,11 +146,6 @@ def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet
     except TypeError as e:
         raise DataError(f"[cases] of {what} {name!r}: {e}.", f"Arguments: see `nocere list {what}s`.") from e
     return cases
-
-
-def codec_of(cases: CaseSet) -> Codec:
-    """How these cases are written as files."""
-    return ClaimCodec() if isinstance(cases.load(cases.refs[0].id).x, Claim) else ImageCodec()
 
 
 def resolve(

@@ -10,9 +10,9 @@ import numpy as np
 
 from nocere.attacks.outcome import Outcome
 from nocere.audit.bundle import Bundle, evidence_path, mask_path, short
+from nocere.audit.codecs import codec_named
 from nocere.audit.referee import Draws, Referee
 from nocere.cases.codec import Codec
-from nocere.cases.image import ImageCodec
 from nocere.core.budget import Budget, Meter
 from nocere.core.candidate import Candidate
 from nocere.core.canonical import sha256
@@ -47,7 +47,7 @@ def replay(
     Raises:
         VerificationError: the bundle has been changed, or `target` is not the model that it is about.
     """
-    codec = codec or ImageCodec()
+    codec = codec or codec_named(bundle.plan["cases"]["codec"])
     bundle.verify()
     want = bundle.manifest["target"]
     if target.fingerprint != want:

@@ -35,7 +35,7 @@ at_least = 0.8
 def demo(
     *,
     out: Path = Path("demo"),
-    only: Literal["provenance"] | None = None,
+    only: Literal["provenance", "claims"] | None = None,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
 ) -> int:
     """Train a lesion classifier on phantoms, audit it, and write the report with the paper's figure.
@@ -47,7 +47,8 @@ def demo(
     out
         Folder for model, plan, audit and report.
     only
-        provenance: the demo of capture, log, gate and investigator instead, in less than a minute.
+        provenance: the demo of capture, log, gate and investigator instead; claims: that of a payer's denial model.
+        Each takes about a minute.
     quiet
         No progress.
     """
@@ -67,6 +68,13 @@ def demo(
 
         with progress(quiet) as told:
             lines = provenance(out / "provenance", told)
+        print("\n".join(lines))
+        return 0
+    if only == "claims":
+        from nocere.cli.demo_claims import demo as claims
+
+        with progress(quiet) as told:
+            lines = claims(out / "claims", told)
         print("\n".join(lines))
         return 0
     write_atomic(out / "plan.toml", PLAN.encode())

@@ -93,6 +93,10 @@ COMMANDS = {
         Example: `nocere reuse claims.csv --group claim --out found`
         """,
     ),
+    "claims": (
+        "nocere.cli.claims:app",
+        "Claims models: review an audit in dollars and rules, and have its edits checked by a coder.",
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.

@@ -11,7 +11,7 @@ from nocere.core.intervals import rate
 from nocere.scenarios.claims_review.contested import SETS, TRUTHFUL, Contested
 from nocere.scenarios.claims_review.gaming import UNKNOWN, plain
 
-SHOWN = 12
+SHOWN = 5
 FEWEST = 5  # claims of a subgroup
 
 

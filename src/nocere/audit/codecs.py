@@ -1,0 +1,30 @@
+"""Which codec writes and reads the cases of an audit: by content when it is planned, by name when it is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nocere.cases.claim import Claim
+from nocere.cases.claim_json import ClaimCodec
+from nocere.cases.codec import Codec
+from nocere.cases.image import ImageCodec
+from nocere.core.case import CaseSet
+from nocere.core.errors import VerificationError
+
+CODECS: dict[str, Callable[[], Codec]] = {ImageCodec.name: ImageCodec, ClaimCodec.name: ClaimCodec}
+
+
+def codec_of(cases: CaseSet) -> Codec:
+    """The codec of these cases."""
+    return ClaimCodec() if isinstance(cases.load(cases.refs[0].id).x, Claim) else ImageCodec()
+
+
+def codec_named(name: str) -> Codec:
+    """The codec that a bundle names.
+
+    Raises:
+        VerificationError: none of this version.
+    """
+    if name not in CODECS:
+        raise VerificationError(f"This version of nocere reads no {name!r} files.", "Give the codec in Python.")
+    return CODECS[name]()
