@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nocere.audit.bundle import Bundle
+from nocere.audit.runner import run_audit
+from nocere.audit.spec import CellSpec, Spec
 from nocere.cases.claim import Claim, Diagnosis, Line
+from nocere.cases.claim_json import ClaimCodec
 from nocere.core.batch import Batch
-from nocere.core.case import Case, Truth
+from nocere.core.case import Case, CaseSet, Truth
 from nocere.core.decision import OneLogit
 from nocere.targets.claims.encoder import Encoder
 from nocere.targets.claims.target import claim_target
@@ -110,3 +116,16 @@ def target(make: str, kind: str) -> Any:
 def scores(model: Any, claims: list[Claim]) -> np.ndarray[Any, Any]:
     """The shipped target's own answers."""
     return np.asarray(model.scores(Batch(claims, (None,) * len(claims))))  # type: ignore[arg-type]
+
+
+def judged(model: Any, n: int, seed: int = 0, **about: Any) -> CaseSet:
+    """Random claims whose truth is what the model says."""
+    cases = coded(n, seed, **about)
+    z = scores(model, [c.x for c in cases])
+    margins = model.decision.margins(z)
+    return CaseSet.of([replace(c, truth=Truth.of(LABELS[int(m[1] > 0)])) for c, m in zip(cases, margins, strict=True)])
+
+
+def audited(out: Path, cases: CaseSet, model: Any, *cells: CellSpec, lanes: int = 64) -> Bundle:
+    """A run over claims with referee, files and bundle."""
+    return run_audit(Spec("test", model, ClaimCodec(), cases, cells), out, lanes=lanes)

@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.coded import audited, judged
+from tests.coded import target as coded_target
 from tests.images import audit, cell, world
 from tests.structures import pictured
 
@@ -55,17 +57,24 @@ def _pset_for(entry: Any) -> Any:
 def test_attack_runs_keeps_its_budget_and_repeats_itself(tmp_path: Path, entry: Any) -> None:
     attack = entry.make()
     structured = "structure" in attack.needs
-    cases, target = pictured(entry.facts["model"], 12) if structured else world(12)
+    on_claims = entry.facts.get("modality") == "claim"
+    if on_claims:
+        target = coded_target("lightgbm", "codes")
+        cases = judged(target, 12)
+    else:
+        cases, target = pictured(entry.facts["model"], 12) if structured else world(12)
     if hasattr(attack, "draws"):
         attack = dataclasses.replace(attack, draws=30)
     pset = _pset_for(entry)
     fit = frozenset(r.id for r in cases.refs[:6]) if attack.scope == "group" else frozenset()
     spec = cell(cases, (attack,), pset=pset, radii=(pset.radius,), fit=fit, access=target.access)
-    one = audit(tmp_path / "1", cases, target, spec, lanes=5)
-    two = audit(tmp_path / "2", cases, target, spec, lanes=64)
+    run = audited if on_claims else audit
+    one = run(tmp_path / "1", cases, target, spec, lanes=5)
+    two = run(tmp_path / "2", cases, target, spec, lanes=64)
     assert one.hash == two.hash
     for o in one.outcomes("cell"):
-        assert o.kind in ("broken", "held", "already_wrong", *(("certified",) if structured else ()))
+        proves = structured or entry.name == "claims.exhaustive"
+        assert o.kind in ("broken", "held", "already_wrong", *(("certified",) if proves else ()))
         assert o.meter.get("forward", 0) <= spec.threat.budget.looks
         if o.finding is not None and o.finding.ok:
             assert o.finding.cost is not None and o.finding.cost.value <= pset.radius + 1e-6

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,22 +67,29 @@ def names_of(booster: Any) -> list[str]:
     return [str(n) for n in booster.feature_names or (f"f{i}" for i in range(booster.num_features()))]
 
 
-def scorer(booster: Any) -> Scorer:
-    """Raw scores [n, k] of rows [n, d] by the booster itself, one thread."""
-    if is_lightgbm(booster):
-        slope = _slope(text_of(booster).decode())
+@dataclass(frozen=True, slots=True)
+class RawScores:
+    """Raw scores [n, k] of rows [n, d] by a booster itself, in one thread.
 
-        def lightgbm_scores(x: NDArray[np.float64]) -> NDArray[np.float64]:
-            raw = booster.predict(x, raw_score=True, num_threads=1, validate_features=False)
-            return np.asarray(raw, dtype=np.float64).reshape(len(x), -1) * slope
+    Args:
+        booster: of LightGBM or XGBoost.
+        slope: what LightGBM's sums are multiplied by.
+    """
 
-        return lightgbm_scores
+    booster: Any
+    slope: float = 1.0
 
-    def xgboost_scores(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        raw = booster.inplace_predict(x, predict_type="margin", validate_features=False)
-        return np.asarray(raw, dtype=np.float64).reshape(len(x), -1)
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        if is_lightgbm(self.booster):
+            raw = self.booster.predict(x, raw_score=True, num_threads=1, validate_features=False)
+        else:
+            raw = self.booster.inplace_predict(x, predict_type="margin", validate_features=False)
+        return np.asarray(raw, dtype=np.float64).reshape(len(x), -1) * self.slope
 
-    return xgboost_scores
+
+def scorer(booster: Any) -> RawScores:
+    """What asks a booster."""
+    return RawScores(booster, _slope(text_of(booster).decode()) if is_lightgbm(booster) else 1.0)
 
 
 def _slope(text: str) -> float:

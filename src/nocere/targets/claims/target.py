@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +28,20 @@ SHOWN = 5
 Rows = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """What is needed of a model of any make: scores of rows, their structure, a hash, and the features it wants."""
+class _Model(Protocol):
+    """What is needed of a model of any make; targets are copied and sent to other processes, so these are objects."""
 
-    scores: Callable[[Rows], NDArray[Any]]
-    form: LinearForm | TreeEnsemble | None
-    state: Callable[[], str]
-    names: Sequence[str] | None
-    width: int | None
+    @property
+    def form(self) -> LinearForm | TreeEnsemble | None: ...
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Of the features that it was fitted to, where it knows them."""
+        ...
+
+    @property
+    def width(self) -> int | None: ...
+    def scores(self, rows: Rows) -> NDArray[Any]: ...
+    def state(self) -> str: ...
 
 
 class ClaimTarget:
@@ -130,41 +134,54 @@ def _fits(model: _Model, encoder: Encoder, name: str) -> None:
 
 def _taken(model: Any, decision: Decision, name: str) -> _Model:
     if isinstance(model, (LinearForm, TreeEnsemble)):
-        width = len(model.weight) if isinstance(model, LinearForm) else None
-        return _Model(model.scores, model, lambda: _hash_of_form(model), None, width)
+        return _Form(model)
     booster = booster_of(model)
     if booster is not None:
-        return _booster(booster, decision)
+        return _Booster(booster, decision)
     if hasattr(model, "predict_proba") or hasattr(model, "decision_function"):
-        return _sklearn(model, decision, name)
+        return _Estimator(model, decision, name)
     if any(t.__module__.startswith("torch.nn") for t in type(model).__mro__):
-        return _torch(model)
+        return _Net(model)
     raise TargetError(
         f"{name}: nocere does not know how to ask a {type(model).__name__}.",
         "Give a scikit-learn, LightGBM, XGBoost or torch model, a LinearForm, or a function on claims (encoder None).",
     )
 
 
-def _hash_of_form(form: LinearForm | TreeEnsemble) -> str:
-    arrays = [getattr(form, f) for f in form.__dataclass_fields__]
-    return digest([sha256(a.tobytes()) if isinstance(a, np.ndarray) else a for a in arrays])
+class _Form:
+    """A scorecard, or trees as they are."""
+
+    names = None
+
+    def __init__(self, form: LinearForm | TreeEnsemble) -> None:
+        self.form = form
+        self.width = len(form.weight) if isinstance(form, LinearForm) else None
+
+    def scores(self, rows: Rows) -> NDArray[Any]:
+        return self.form.scores(rows)
+
+    def state(self) -> str:
+        arrays = [getattr(self.form, f) for f in self.form.__dataclass_fields__]
+        return digest([sha256(a.tobytes()) if isinstance(a, np.ndarray) else a for a in arrays])
 
 
-def _booster(booster: Any, decision: Decision) -> _Model:
-    ask = scorer(booster)
-    names = names_of(booster)
-    given = [n for n in names if not _invented(n)]
+class _Booster:
+    """LightGBM or XGBoost."""
 
-    def scores(rows: Rows) -> NDArray[Any]:
-        raw = ask(rows)
-        return np.hstack([np.zeros_like(raw), raw]) if raw.shape[1] == 1 and _paired(decision) else raw
+    def __init__(self, booster: Any, decision: Decision) -> None:
+        self._ask = scorer(booster)
+        self._paired = decision.columns == 2 and decision.exclusive
+        names = names_of(booster)
+        self.names = names if any(not _invented(n) for n in names) else None
+        self.width = len(names)
+        self.form = trees_of(booster, decision, self._ask)
 
-    form = trees_of(booster, decision, ask)
-    return _Model(scores, form, lambda: sha256(text_of(booster)), names if given else None, len(names))
+    def scores(self, rows: Rows) -> NDArray[Any]:
+        raw = self._ask(rows)
+        return np.hstack([np.zeros_like(raw), raw]) if raw.shape[1] == 1 and self._paired else raw
 
-
-def _paired(decision: Decision) -> bool:
-    return decision.columns == 2 and decision.exclusive
+    def state(self) -> str:
+        return sha256(text_of(self._ask.booster))
 
 
 def _invented(name: str) -> bool:
@@ -172,39 +189,48 @@ def _invented(name: str) -> bool:
     return name.removeprefix("Column_").isdigit() or (name[:1] == "f" and name[1:].isdigit())
 
 
-def _sklearn(model: Any, decision: Decision, name: str) -> _Model:
-    from nocere.targets.sklearn import SklearnTarget
+class _Estimator:
+    """Of scikit-learn."""
 
-    inner = SklearnTarget(model, decision, name=name)
-    names = getattr(model, "feature_names_in_", None)
+    def __init__(self, model: Any, decision: Decision, name: str) -> None:
+        from nocere.targets.sklearn import SklearnTarget
 
-    def scores(rows: Rows) -> NDArray[np.float64]:
-        return inner.scores(Batch(rows, (None,) * len(rows)))  # type: ignore[arg-type]
+        self._inner = SklearnTarget(model, decision, name=name)
+        names = getattr(model, "feature_names_in_", None)
+        self.names = None if names is None else [str(n) for n in names]
+        self.width = getattr(model, "n_features_in_", None)
+        self.form = self._inner.structure
 
-    given = None if names is None else [str(n) for n in names]
-    return _Model(scores, inner.structure, inner.state, given, getattr(model, "n_features_in_", None))
+    def scores(self, rows: Rows) -> NDArray[Any]:
+        return self._inner.scores(Batch(rows, (None,) * len(rows)))  # type: ignore[arg-type]
+
+    def state(self) -> str:
+        return self._inner.state()
 
 
-def _torch(net: Any) -> _Model:
-    import torch
+class _Net:
+    """Of torch, on rows in single precision."""
 
-    net.eval()
+    form = names = width = None
 
-    def scores(rows: Rows) -> NDArray[np.float64]:
+    def __init__(self, net: Any) -> None:
+        self._net = net.eval()
+
+    def scores(self, rows: Rows) -> NDArray[Any]:
+        import torch
+
         out = []
         with torch.inference_mode():
             for at in range(0, len(rows), TILE):
                 part = torch.zeros(TILE, rows.shape[1])
                 n = len(rows[at : at + TILE])
                 part[:n] = torch.from_numpy(rows[at : at + TILE].astype(np.float32))
-                out.append(net(part)[:n].double().numpy().reshape(n, -1))
+                out.append(self._net(part)[:n].double().numpy().reshape(n, -1))
         return np.concatenate(out)
 
-    def state() -> str:
+    def state(self) -> str:
         hashed = hashlib.sha256()
-        for key, value in sorted(net.state_dict().items()):
+        for key, value in sorted(self._net.state_dict().items()):
             hashed.update(key.encode())
             hashed.update(value.detach().cpu().numpy().tobytes())
         return hashed.hexdigest()
-
-    return _Model(scores, None, state, None, None)
