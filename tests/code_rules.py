@@ -165,6 +165,8 @@ WORLD: dict[str, Case[Claim]] = {
     "half": case(claim("QB2.1", "QB2.2"), supported("QB2.1")),
     "man": case(claim("QA1.1", "QB2.1", sex="M", age=40), supported("QA1.1", "QB2.1", "QH8.1", "QH8.2")),
     "bare": case(claim("QA1.1", "QB2.1", lines=(Line("ZZ001", units=3.8, minutes=57),))),
+    "sequence": case(claim("QB2.1", "QA1.1", "QE5.1")),
+    "late": case(Claim((Diagnosis("QA1.1", "Y"), Diagnosis("QB2.1", "N"), Diagnosis("QD4.1", "Y")))),
     "kept": case(claim("QB2.1", "QG7.2", "QG7.3", "QD4.2")),
     "twice": case(claim("QA1.1", "QB2.1", "QA1.1", "QB2.1", "QD4.1")),
 }  # fmt: skip

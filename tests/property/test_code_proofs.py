@@ -148,6 +148,7 @@ CONFLICTS = {
     "cause combined away": ("closed", [Edit("E2", ("QA1.1",), ("QC3.1",), rule="t:combine:2", evidence=("doc-QA1.1",))]),
     "a component that stays is generalised": ("kept", [Edit("E2", ("QG7.2",), ("QF6.0",), rule="t:combine:5", evidence=("doc-QG7.2",)),
                                                        Edit("E1", ("QG7.3",), ("QG7.0",), rule="t:residual:QG7.0", evidence=("doc-QG7.3",))]),
+    "the cause after its manifestation": ("sequence", [Edit("E0", order=(0, 2, 1))]),
     "prose Excludes1": ("closed", [Edit("E1", ("QG7.1",), ("QG7.0",), rule="t:residual:QG7.0", evidence=("doc-QG7.1",))]),
     "undecided residual": ("loose", [Edit("E1", ("QA1.4",), ("QA1.0",), rule="t:residual:QA1.0?", evidence=("doc-QA1.4",))]),
     "an omission that prose may ask to stay": ("loose", [Edit("E3", ("QF6.2",), rule="t:optional")]),
