@@ -29,7 +29,9 @@ def notes(nodes: dict[str, Node], resolver: Resolver, number: dict[str, int]) ->
             for i, element in enumerate(lines):
                 refs = [resolver.read(line) for line in element]
                 found = tuple(dict.fromkeys(number[c] for r in refs for c in r.nodes))
-                whole = bool(found) and all(r.whole for r in refs if r.nodes)
+                # A line that only opens a list ("osteomyelitis due to:") forbids nothing by itself.
+                opens = kind == "excludes1" and element[0].endswith(":") and not element[0].endswith("such as:")
+                whole = (bool(found) or opens) and all(r.whole for r in refs if r.nodes)
                 if kind != "excludes1":
                     whole &= all(r.nodes or line.endswith(":") for r, line in zip(refs, element, strict=True))
                     whole &= not _OPEN.search(element[0]) or len(element) == 1

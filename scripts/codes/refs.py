@@ -62,6 +62,8 @@ class Resolver:
         for key, code in self._plain[bisect_left(self._keys, low) :]:
             if key > high and not key.startswith(high):
                 break
+            if high.startswith(key) and key != high:
+                continue  # it reaches beyond the range: T88 of T80-T88.6
             if not (inside and key.startswith(inside[-1].replace(".", ""))):
                 inside.append(code)
         return inside

@@ -74,6 +74,8 @@ def test_known_conflicts_carry_their_note():
     assert rule.codes == ("O10", "O11", "O13", "O14", "O15", "O16")
     assert RULES.excludes1("I10", "E11.9") is None
     assert RULES.excludes1("E11.9", "E11.9") is None
+    # D72 Excludes1: basophilia (D72.824) holds for both of these.
+    assert RULES.excludes1("D72.0", "D72.824") is None
 
 
 def test_random_pairs_agree_with_the_packages_notes(tabular):
@@ -124,6 +126,8 @@ def test_a_range_with_a_subcategory_reaches_every_category_between():
     rule = next(r for r in RULES.use_additional("E66.1") if "adverse effect" in r.text)
     assert "T36.0X5" in rule.codes and "T45.515" in rule.codes and "T50.995" in rule.codes
     assert not any(c.startswith("T51") for c in rule.codes)
+    rule = next(r for r in _rules_at("T88.7") if "specified adverse effects" in r.text)
+    assert "T88.6" in rule.codes and not {"T88", "T88.7"} & set(rule.codes)
     rule = next(r for n in ("M14.6",) for r in _rules_at(n) if "E08-E13" in r.text)
     assert {c[:3] for c in rule.codes} == {"E08", "E09", "E10", "E11", "E13"}
 
@@ -146,6 +150,10 @@ def test_prose_is_undecided_and_stands_with_its_words():
     prose = [r for r in RULES.undecided("A41.9") if r.kind == "excludes1"]
     assert any(r.text.startswith("certain localized infections") and not r.codes for r in prose)
     assert not any(r.decided for c in LEAVES[::500] for r in RULES.undecided(c))
+    # A line that opens a list forbids nothing by itself, unless it says that the list is not the whole.
+    lead = [r for r in _rules_at("M86") if r.text == "osteomyelitis due to:"]
+    assert len(lead) == 1 and lead[0].decided and not lead[0].codes
+    assert any(r.text.endswith("such as:") for r in RULES.undecided("N39.0"))
     # A list that "such as" opens names codes and is not complete.
     open_ = [r for r in RULES.code_first("F02.80") if "such as" in r.text]
     assert open_ and open_[0].codes and not open_[0].decided
@@ -165,6 +173,10 @@ def test_an_open_note_of_another_code_leaves_it_undecided():
     rule = RULES.optional("E66.9", ["I10", "F02.80", "E66.9"])
     assert rule is not None and not rule.decided
     assert RULES.rule(rule.id) == rule
+    # Alzheimer's disease is one that it names: the cause is there.
+    rule = RULES.optional("E66.9", ["G30.9", "F02.80", "E66.9"])
+    assert rule is not None and rule.decided
+    assert RULES.optional("G30.9", ["E66.9", "F02.80", "G30.9"]) is None
 
 
 def test_sex_and_age_come_from_titles():

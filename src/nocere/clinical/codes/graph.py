@@ -195,13 +195,13 @@ class RuleGraph:
         """E3: the rule under which a secondary diagnosis may be left out of a claim with these codes.
 
         None for the principal diagnosis and for what a use-additional or code-first note of another code on the claim
-        asks for. Not decided where such a note is open ("such as ...") and might ask for the code.
+        asks for. Not decided where such a note is open ("such as ...") and not met by another code on the claim.
         """
         if codes and codes[0] == code:
             return None
         if self._notes.demanded(code, codes):
             return None
-        return self._optional(code, self._notes.open_demand(c for c in codes if c != code) is None)
+        return self._optional(code, self._notes.open_demand([c for c in codes if c != code]) is None)
 
     def _optional(self, code: str, decided: bool) -> Rule:
         name = f"{PREFIX}:{'optional' if decided else 'optional-undecided'}:{code}"

@@ -6,7 +6,7 @@ the exception made there for conditions unrelated to each other cannot be decide
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import cast
 
 from nocere.clinical.codes.packed import Packed
@@ -73,8 +73,8 @@ class Notes:
             return None
         for n in self._tree.lineage(b):
             k = out.get(n)
-            # A note that holds for both codes does not set them against each other; nor one whose target holds both.
-            if k is not None and not self._shared(k, a, b, n):
+            # A note that holds for both codes does not set them against each other (D72 names D72.824).
+            if k is not None and self._tree.codes[self._rows[k][1]] not in self._tree.lineage(b):
                 return self.rule(k)
         return None
 
@@ -86,10 +86,6 @@ class Notes:
                     out.setdefault(self._tree.codes[t], k)
         return out
 
-    def _shared(self, k: int, a: str, b: str, target: str) -> bool:
-        at = self._tree.codes[self._rows[k][1]]
-        return at in self._tree.lineage(b) or target in self._tree.lineage(a)
-
     def demanded(self, code: str, others: Iterable[str]) -> Rule | None:
         """The note of another code on the claim that asks for this one beside it or before it."""
         line = self._tree.lineage(code)
@@ -99,13 +95,19 @@ class Notes:
                     return self.rule(k)
         return None
 
-    def open_demand(self, others: Iterable[str]) -> Rule | None:
-        """A use-additional or code-first note of one of the codes that may ask for more than it names."""
+    def open_demand(self, others: Collection[str]) -> Rule | None:
+        """A use-additional or code-first note of one of the codes that may ask for more than it names.
+
+        A code-first note is met by one cause ("underlying disease, such as ..."): closed where a named one is there.
+        """
         for other in others:
-            for k, _ in self._asked(other):
-                if not self._rows[k][5]:
+            for k, named in self._asked(other):
+                if not self._rows[k][5] and not (self._rows[k][0] == "code_first" and self._any(named, others)):
                     return self.rule(k)
         return None
+
+    def _any(self, named: frozenset[str], codes: Iterable[str]) -> bool:
+        return any(n in named for c in codes for n in self._tree.lineage(c))
 
     def _asked(self, code: str) -> list[tuple[int, frozenset[str]]]:
         known = self._demands.get(code)
