@@ -112,6 +112,8 @@ def test_code_years_are_those_of_the_two_lists():
     after = RULES.successors("E78.01")
     assert after is not None and after.codes == ("E78.019",) and after.decided
     assert RULES.rule(after.id) == after
+    gone = RULES.successors("C86.0")  # its successors say whether it is in remission
+    assert gone is not None and gone.codes == () and not gone.decided
     assert RULES.successors("E11.9") is None and RULES.years("E11") == ()
 
 
