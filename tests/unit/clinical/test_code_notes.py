@@ -182,5 +182,8 @@ def test_an_open_note_of_another_code_leaves_it_undecided():
 def test_sex_and_age_come_from_titles():
     assert RULES.sex("C61") == "M" and RULES.sex("N40.0") == "M" and RULES.sex("C50.921") == "M"
     assert RULES.sex("O10.011") == "F" and RULES.sex("C56.1") == "F" and RULES.sex("C50.911") == "F"
-    assert RULES.sex("E11.9") == "" and RULES.sex("Z80.41") == "" and RULES.sex("P02.0") == ""
+    assert (
+        RULES.sex("E11.9") == "" and RULES.sex("Z80.41") == "" and RULES.sex("N64.3") == "" and RULES.sex("P02.0") == ""
+    )
+    assert RULES.sex("Z31.81") == ""  # male factor infertility in female patient: the title names both
     assert RULES.ages("Z38.00") == (0, 0) and RULES.ages("Z68.30") == (20, 124) and RULES.ages("E11.9") == (0, 124)

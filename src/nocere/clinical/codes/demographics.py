@@ -25,13 +25,15 @@ _AGES = (  # words of a title that give an age
     (re.compile(r"^Body mass index \[BMI\].*, adult"), (20, 124)),
     (re.compile(r"^Body mass index \[BMI\] pediatric"), (2, 20)),
 )
-# P: newborns and fetuses; V-Y: external causes; Z80-Z84 family history; Z11-Z13 screening; Z15 susceptibility.
-_NOT = re.compile(r"[PV-Y]|Z1[1235]|Z8[0-4]|Z36|Z37|Z38")
+_DENIED = re.compile(r"\bnot (?:associated with|due to) [\w ]+")  # galactorrhea not associated with childbirth
+# P: newborns and fetuses; V-Y: external causes; Z11-Z13 screening; Z15 susceptibility; Z36-Z38 the child's or mother's
+# record; Z64 a partner's pregnancy too; Z80-Z84 family history.
+_NOT = re.compile(r"[PV-Y]|Z1[1235]|Z8[0-4]|Z36|Z64|Z37|Z38")
 
 
 def sex(tree: Tree, code: str) -> Sex:
     """Sex that the title of the code, of its category or of its block implies, "" where none or both."""
-    text = " ".join(tree.title(n).lower() for n in tree.lineage(code))
+    text = _DENIED.sub(" ", " ; ".join(tree.title(n).lower() for n in tree.lineage(code)))
     if _NOT.match(code):
         text = ""
     female, male = bool(_FEMALE.search(text)), bool(_MALE.search(text))
