@@ -195,11 +195,21 @@ def test_an_attack_that_turns_the_view_costs_its_own_results_only(tmp_path: Path
         c = spec.cells[0]
         return CellSpec(name, c.threat, (attack,), (8.0,), "flip", c.cases, view="other")
 
+    class Blind(EditsTheTarget):
+        needs = frozenset()
+
+        def search(self, job: Any) -> Any:
+            next(EditsTheTarget.search(self, job))
+            return []
+            yield
+
     def audited(out: str, *cells: CellSpec) -> Bundle:
         parts = {f: getattr(spec, f) for f in ("name", "target", "codec", "cases", "artefacts")}
         return run_audit(Spec(cells=cells, **parts), tmp_path / out)
 
-    spoiled = audited("1", made("a", EditsTheTarget()), made("honest", Pgd(10)))
+    # The first cell turns every model that it finds before the view is opened, the second one the view itself.
+    before = CellSpec("before", spec.cells[1].threat, (Blind(),), (8.0,), "flip", spec.cells[1].cases)
+    spoiled = audited("1", before, made("a", EditsTheTarget()), made("honest", Pgd(10)))
     assert all("view 'other'" in o.why for o in spoiled.outcomes("a"))
     spec = load_spec(plan)
     alone = audited("2", made("honest", Pgd(10)))

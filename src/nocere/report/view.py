@@ -28,6 +28,7 @@ from nocere.report.words import (
     MEANINGS,
     access_level,
     amount,
+    artefact_words,
     attack_words,
     group_name,
     limit_words,
@@ -91,7 +92,7 @@ def view(bundle: Bundle, *, share_key: bytes | None = None) -> dict[str, Any]:
         "lines": _lines(plan, measures),
         "forests": forests(plan, measures),
         "exhibits": [shown(f) for f in others],
-        "methods": _methods(plan, clean, measures, outcomes, shield),
+        "methods": _methods(plan, clean, measures, outcomes, bundle.artefacts, shield),
         "evidence": _evidence(bundle, shield),
     }
     made: dict[str, Any] = plain(page)
@@ -214,6 +215,7 @@ def _methods(
     clean: Mapping[str, Any],
     measures: Sequence[Measure],
     outcomes: Mapping[str, Sequence[Outcome]],
+    made: Mapping[str, Mapping[str, Any]],
     shield: Shield,
 ) -> dict[str, Any]:
     attacks = []
@@ -240,7 +242,10 @@ def _methods(
         "safety": f"{SAFETY:g}",
         # The text up to the first comma names the method; the rest counts cases and patients.
         "intervals": sorted({m.method.partition(",")[0] for m in measures if m.method}),
-        "artefacts": [{"name": a["name"], "round": a["round"]} for a in plan["artefacts"]],
+        "artefacts": [
+            {"name": a["name"], "round": a["round"], "words": shield.text(artefact_words(a, made.get(a["name"], {})))}
+            for a in plan["artefacts"]
+        ],
     }
 
 

@@ -28,8 +28,9 @@ LINES: dict[int, tuple[str, str]] = {
 ACCESS: dict[str, str] = {
     "structure": "full inspection of the model (structure and weights)",
     "gradients": "the weights, through gradients (white box)",
-    "transfer": "another model made for the search (transfer)",
+    "transfer": "a model that stands in for it while searching (transfer, or a differentiable view)",
     "scores": "the model's scores only (black box)",
+    "top1": "the winning label and its confidence only (black box)",
     "labels": "the model's decisions only, without scores (black box)",
 }
 AIMS = {
@@ -191,9 +192,27 @@ def access_level(cell: Mapping[str, Any]) -> str:
     """The strongest access that the searcher had."""
     if cell["view"]:
         return "transfer"
+    if cell.get("answers") == "top1":
+        return "top1"
     return next(
         (level for level in ("structure", "gradients", "scores", "labels") if level in cell["access"]), "labels"
     )
+
+
+def artefact_words(made: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What a round made, and what making it took."""
+    about = made.get("view", {})
+    match about.get("kind"):
+        case "surrogate":
+            words = f"a surrogate ({about['arch']}) trained on {record['queries']} answers of the model"
+            words += f" ({record['learns']}); it says the same of {record['agreement']:.0%} of the unchanged cases"
+        case "bpda":
+            words = f"the model itself, differentiated straight through {', '.join(about['parts'])}"
+        case "target":
+            words = f"another model, fingerprint {about['fingerprint'][:12]}"
+        case _:
+            words = f"round {made['round']}"
+    return f"{made['name']}: {words}"
 
 
 def attack_words(attack: Mapping[str, Any]) -> str:
