@@ -185,6 +185,10 @@ def test_minutes_stay_near_the_documented_ones() -> None:
     limited = Truthful(mue=[["ZZ001", 3.8], ["ZZ002", 1]])  # type: ignore[arg-type]
     assert [e.minutes for e in limited.edits(WORLD["timed"]) if e.edit == "E6" and e.line == 0][-1] == 56
     assert [e.units for e in limited.edits(WORLD["timed"]) if e.edit == "E6" and e.line == 1] == [1.0]
+    longer = next(e for e in timed if e.minutes == 62)
+    x = replay(WORLD["timed"].x, [longer])
+    assert Truthful().check(WORLD["timed"], x, proof_of([longer])) is None
+    assert limited.check(WORLD["timed"], x, proof_of([longer])) is not None
     # The record says 50: 57 is padded, and no claim of the truthful set keeps it.
     padded = WORLD["padded"]
     assert {x.lines[0].minutes for x, _ in Truthful().members(padded)} == set(range(45, 56))

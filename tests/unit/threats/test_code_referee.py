@@ -43,7 +43,7 @@ def _rules(monkeypatch: pytest.MonkeyPatch) -> None:
 def world() -> CaseSet:
     cases = [
         replace(c, id=name, truth=Truth.of(w.LABELS[int(score([c.x])[0] > 0)]), sha256=name)
-        for name, c in WORLD.items()
+        for name, c in list(WORLD.items())[:9]
     ]
     return CaseSet.of(cases, phantom=True)
 
