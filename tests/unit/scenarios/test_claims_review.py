@@ -21,7 +21,7 @@ from nocere.clinical.codes.graph import load_rules
 from nocere.core.case import CaseSet
 from nocere.core.errors import DataError, UsageError
 from nocere.report.claims import render_claims
-from nocere.scenarios.claims_review.campaign import campaign
+from nocere.scenarios.claims_review.campaign import campaign, mean_score
 from nocere.scenarios.claims_review.contested import ALL, SETS, TRUTHFUL, Contested, contested, edit_counts
 from nocere.scenarios.claims_review.gaming import evidence_value, fewest, gaming
 from nocere.scenarios.claims_review.leverage import coding_luck, exploitable
@@ -196,6 +196,15 @@ def test_the_papers_edit_is_told_as_the_model_answers(audit: Audit) -> None:
         assert 0 <= s["flips"] <= s["members"]
         assert all(b["margin"] > 0 for b in s["best"])
         assert s["rank_of_the_papers"] is None or 1 <= s["rank_of_the_papers"] <= s["flips"] + 1
+
+
+def test_provider_score_is_the_mean_margin(audit: Audit) -> None:
+    _, cases, target, _ = audit
+    mine = [cases.load(r.id) for r in cases.refs[:5]]
+    margins = target.decision.margins(target.row_scores(target.encoder.rows([c.x for c in mine])))
+    assert mean_score(target, "deny", mine[0])([c.x for c in mine]) == pytest.approx(margins[:, 1].mean())
+    with pytest.raises(UsageError, match="no label 'fraud'"):
+        mean_score(target, "fraud", mine[0])
 
 
 def test_the_page_shows_the_reviews_numbers(audit: Audit) -> None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nocere.cases.claim import Claim
+from nocere.core.batch import Batch
 from nocere.core.case import Case
 from nocere.core.errors import UsageError
+from nocere.targets.base import Target, margins
 from nocere.threats.codes.edit import Edit
 from nocere.threats.codes.sets import CodeEdits, edits_of
 
@@ -38,6 +40,27 @@ class Campaign:
     score_before: float
     score_after: float
     asked: int
+
+
+def mean_score(target: Target, label: str, case: Case[Claim]) -> SetScore:
+    """A provider's score: the mean margin to `label` over its claims, as a payer would flag outliers among providers.
+
+    Args:
+        target: scores claims.
+        label: what speaks against a claim.
+        case: stands behind the rows that the target is shown.
+
+    Raises:
+        UsageError: the target has no such label.
+    """
+    if label not in target.decision.labels:
+        raise UsageError(f"{target.name} has no label {label!r}.", f"Labels: {', '.join(target.decision.labels)}.")
+    k = target.decision.labels.index(label)
+
+    def score(claims: Sequence[Claim]) -> float:
+        return float(margins(target, Batch(list(claims), (case,) * len(claims)))[0][:, k].mean())
+
+    return score
 
 
 def campaign(

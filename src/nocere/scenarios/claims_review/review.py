@@ -9,24 +9,20 @@ from typing import Any
 from nocere.audit.bundle import Bundle
 from nocere.cases.claim import Claim
 from nocere.clinical.codes.graph import RuleGraph, load_rules
-from nocere.clinical.codes.payment import DrgPayment
 from nocere.core.canonical import dumps
-from nocere.core.case import Case, CaseSet
-from nocere.core.errors import PrerequisiteError, UsageError
+from nocere.core.case import CaseSet
+from nocere.core.errors import UsageError
 from nocere.core.files import write_atomic
-from nocere.scenarios.claims_review.contested import ALL, TRUTHFUL, WIDE, Contested, contested, edit_counts
-from nocere.scenarios.claims_review.gaming import evidence_value, fewest, gaming, total
+from nocere.scenarios.claims_review.contested import TRUTHFUL, WIDE, Contested, contested, edit_counts
+from nocere.scenarios.claims_review.gaming import evidence_value, fewest, gaming
 from nocere.scenarios.claims_review.leverage import coding_luck, exploitable, words_of
-from nocere.scenarios.claims_review.payment import dearest
 from nocere.scenarios.claims_review.universal import universal
+from nocere.scenarios.claims_review.worth import payments, provider_campaign
 from nocere.targets.base import Target
 from nocere.threats.codes.edit import Edit, replay
-from nocere.threats.codes.sets import AllEdits, CodeEdits, Truthful, TruthfulWide
+from nocere.threats.codes.sets import Truthful
 
-PAID = 40  # inpatient claims of the payment search, from the first on
-PAID_EDITS = 2
 SHOWN = 6
-PSETS: dict[str, type[CodeEdits]] = {TRUTHFUL: Truthful, WIDE: TruthfulWide, ALL: AllEdits}
 
 
 def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
@@ -75,6 +71,7 @@ def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
         "luck": coding_luck(claims, most),
         "universal": universal(claims, Truthful(), target, wanted),
         "payment": payments(cases, target, wanted),
+        "campaign": provider_campaign(cases, target, wanted),
         "examples": examples(claims, rules),
     }
 
@@ -83,37 +80,6 @@ def undecided_share(claims: Sequence[Contested], rules: RuleGraph) -> dict[str, 
     """How many claims have a code that a note in undecided prose speaks of."""
     touched = sum(any(rules.undecided(code) for code in c.case.x.codes) for c in claims)
     return {"k": touched, "n": len(claims)}
-
-
-def payments(cases: CaseSet, target: Target, wanted: str) -> dict[str, Any]:
-    """What two edits are worth in MS-DRG payment while the model lets the claim pass: the first inpatient claims."""
-    stays: list[Case[Claim]] = []
-    for case in cases:
-        if case.x.setting == "inpatient" and case.x.system == "ICD-10-CM":
-            stays.append(case)
-            if len(stays) == PAID:
-                break
-    try:
-        pays = DrgPayment()
-        out: dict[str, Any] = {"n": len(stays), "edits": PAID_EDITS, "base_rate": pays.base_rate, "sets": {}}
-        for name, pset in PSETS.items():
-            found = [dearest(c, pset(PAID_EDITS), target, wanted, pays.usd) for c in stays]
-            gains = [f.gain for f in found]
-            raised = [g > 0 for g in gains]
-            out["sets"][name] = {
-                "raised": sum(raised),
-                "usd": total(gains, [c.x.provider or c.id for c in stays]) if stays else None,
-                "members": sum(f.members for f in found),
-            }
-            best = max(range(len(found)), key=lambda i: gains[i], default=None)
-            if best is not None and gains[best] > 0:
-                out["sets"][name]["front"] = [
-                    {"usd": p.usd, "margin": p.margin, "edits": [e.to_json() for e in p.edits]}
-                    for p in found[best].front
-                ]
-    except PrerequisiteError as e:
-        return {"missing": str(e)}
-    return out
 
 
 def examples(claims: Sequence[Contested], rules: RuleGraph) -> list[dict[str, Any]]:
