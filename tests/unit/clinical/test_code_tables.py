@@ -17,6 +17,7 @@ ZZ001\tZZ002\t\t20200101\t*\t0\tinvented
 ZZ001\tZZ003\t*\t19960101\t20210101\t1\tinvented
 ZZ001\tZZ003\t\t20220101\t*\t1\tinvented
 ZZ004\tZZ005\t\t20200101\t20200101\t9\tinvented
+ZZ006\tZZ007\t\t20200101\t20300101\t9\tinvented
 """
 LIMITS = """"Words, with a comma",,,
 HCPCS/CPT Code,Practitioner Services MUE Values,MUE Adjudication Indicator,MUE Rationale
@@ -44,7 +45,7 @@ def write(tmp_path):
 
 def test_pairs_hold_between_their_days_whichever_column(write):
     pairs = load_pairs(write(PAIRS))
-    assert len(pairs) == 4
+    assert len(pairs) == 5
     day = date(2026, 1, 1)
     edit = pairs.edit("ZZ002", "ZZ001", day)
     assert edit is not None and (edit.column1, edit.column2, edit.modifier, edit.end) == ("ZZ001", "ZZ002", 0, None)
@@ -53,6 +54,7 @@ def test_pairs_hold_between_their_days_whichever_column(write):
     assert pairs.edit("ZZ001", "ZZ003", date(2021, 1, 1)) is None  # between two edits
     assert pairs.edit("ZZ001", "ZZ003", day) is not None
     assert pairs.edit("ZZ004", "ZZ005", date(2020, 1, 1)) is None  # deleted on the day it began
+    assert pairs.edit("ZZ006", "ZZ007", day) is None  # not applicable, whatever its days
 
 
 def test_limits_and_base_units(write):
