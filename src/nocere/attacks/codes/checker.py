@@ -101,7 +101,8 @@ class _Sums:
         )  # no three of them go together
         changes = counts[1:] - self.base
         joint = (encoder.counts(together) if together else np.zeros((0, encoder.width), dtype=np.int64)) - self.base
-        self.columns = np.flatnonzero(changes.any(axis=0) | joint.any(axis=0))
+        moved = np.flatnonzero(changes.any(axis=0) | joint.any(axis=0))
+        self.columns = moved if moved.size else np.zeros(1, dtype=np.intp)  # rows are compared by one column at least
         changes, joint = changes[:, self.columns], joint[:, self.columns]
         self.plain = _kinds(changes, [(k,) for k in plain])
         self.first = [*_kinds(changes, [(k,) for k in first]), *_kinds(joint, pairs, rows=range(len(pairs)))]
