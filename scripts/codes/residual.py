@@ -1,8 +1,9 @@
 """E1: which residual ("unspecified", "NOS") leaf says less than another leaf of its category and nothing else.
 
-Decided: every clause of the residual's title is asserted by the other leaf's title or by a title above it. Undecided:
-the residual is the unspecified child of a common parent, but words alone do not show that its title follows, or only an
-inclusion term ("... NOS") says that it is residual. Dropped: its title denies what the other one may assert.
+Decided: every clause of the residual's title, and every word that it has in brackets, is asserted by the other leaf's
+title or by a title above it. Undecided: a word in brackets is not; or the residual is the unspecified child of a common
+parent, but words alone do not show that its title follows; or only an inclusion term ("... NOS") says that it is
+residual. Dropped: its title denies what the other one may assert.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from scripts.codes.tabular import Node
-from scripts.codes.titles import NEGATIVE, Clause, clauses, implied, said
+from scripts.codes.titles import NEGATIVE, Clause, bracketed, clauses, implied, said, words_of
 
 
 @dataclass(slots=True)
@@ -106,15 +107,22 @@ class _Category:
             others = set(self.extended[node.extension] if fixed else self.codes) - {r}
             others &= self._same_rest(node)
             mine = clauses(node.title)
-            decided = others.intersection(*(self.saying(k) for k in mine))
+            named_so = others.intersection(*(self.saying(k) for k in mine))
+            # "Acute" is no case of "(chronic)": a modifier in brackets has to be said of the other one as well.
+            modifiers = bracketed(node.title)
+            decided = {x for x in named_so if modifiers <= self._all_words(x)}
             maybe = self._near(node, at, fixed) if named else set()
             for term in nos:
                 maybe |= others.intersection(*(self.saying(k) for k in clauses(term.removesuffix(" NOS"))))
-            maybe = {x for x in (maybe & others) - decided if self._open_question(mine, x)}
+            maybe = {x for x in (maybe & others) - named_so if self._open_question(mine, x)}
+            maybe |= {x for x in named_so - decided if not (modifiers - self._all_words(x)) & CHOICES}
             found = Residual(r, at, "; ".join([node.title, *nos]))
             found.decided = sorted(x for x in decided if not excluded(r, x))
             found.undecided = sorted(x for x in maybe if not excluded(r, x))
             yield found
+
+    def _all_words(self, x: str) -> frozenset[str]:
+        return frozenset().union(*(words_of(n.title) for n in chain(self.nodes[x], self.nodes)))
 
     def _same_rest(self, node: Node) -> set[str]:
         """Leaves below the deepest title that says "other": a residual of other things is one for those only."""

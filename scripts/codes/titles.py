@@ -66,6 +66,18 @@ def said(title: str) -> tuple[Clause, ...]:
     return (*clauses(title), *_clause("", _MARK.split(_plain(title))[0].replace(", ", " ").replace(",", " and ")))
 
 
+@cache
+def bracketed(title: str) -> frozenset[str]:
+    """The nonessential modifiers of a title: words in brackets say which form a code is for where none is named."""
+    inside = " ".join(re.findall(r"\(([^()]*)\)", title.lower()))
+    return frozenset(stem(w) for w in re.findall(r"[a-z0-9][a-z0-9'\-]*", inside) if w not in _FILL)
+
+
+def words_of(title: str) -> frozenset[str]:
+    """All words of a title, those in brackets too."""
+    return frozenset(stem(w) for w in re.findall(r"[a-z0-9][a-z0-9'\-]*", title.lower()))
+
+
 def _plain(title: str) -> str:
     text = re.sub(r"\([^()]*\)|\[[^\[\]]*\]", " ", title.lower())
     text = _OPEN.sub("unspecified", text).replace("other and unspecified", "unspecified")

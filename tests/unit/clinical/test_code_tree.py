@@ -180,3 +180,21 @@ def test_sources_are_named_with_version_and_hash():
     for package, made in RULES.sources.items():
         for name, sha in made["sha256"].items():
             assert hashlib.sha256(package_file(package, name).read_bytes()).hexdigest() == sha
+
+
+@pytest.mark.parametrize(
+    ("specific", "residual", "decided"),
+    [
+        ("I50.22", "I50.20", True),  # "(congestive)" stands in both titles
+        ("S72.441A", "S72.023A", False),  # lower epiphysis, "(upper)"
+        ("H44.611", "H44.719", False),  # magnetic, "(nonmagnetic)"
+        ("H21.29", "H21.269", False),  # other atrophy, "(essential) (progressive)"
+        ("C80.0", "C80.1", False),  # disseminated, "(primary)"
+        ("B57.0", "B57.2", None),  # acute, "(chronic)": not even a question
+    ],
+)
+def test_words_in_brackets_are_said_of_the_specific_code_too(
+    specific: str, residual: str, decided: bool | None
+) -> None:
+    found = {code: rule.decided for code, rule in load_rules().generalisations(specific)}
+    assert found.get(residual) is decided
