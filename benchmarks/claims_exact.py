@@ -101,7 +101,7 @@ def brute_force(target: ClaimTarget, case: Any, pset: Any, sign: float) -> tuple
             joint[a, b] = both - base - changes[lead[a]] - changes[lead[b]]
     columns = np.flatnonzero(changes.any(axis=0))
     small = changes[np.ix_(lead, columns)] if n else np.zeros((0, len(columns)), dtype=np.int64)
-    best, asked = [], 0
+    asked = 0
     row = encoder.finish(base[None])[0]
     sets = np.zeros((1, 0), dtype=np.intp)
     values: list[NDArray[np.float64]] = []
@@ -137,7 +137,6 @@ def brute_force(target: ClaimTarget, case: Any, pset: Any, sign: float) -> tuple
         ):
             best_value = float(every[k])
             break
-    del best
     return best_value, asked, 1e3 * (time.process_time() - started)
 
 

@@ -44,12 +44,7 @@ def veritas_search(folder: Path) -> dict[str, Any]:
         out["ms"].append(1e3 * (time.process_time() - started))
         some = search.num_solutions() > 0
         out["value"].append(float(sign * search.get_solution(0).output) if some else None)
-        bounds = search.current_bounds()
-        out["bound"].append(
-            float(bounds.top_of_heap if sign > 0 else -bounds.top_of_heap)
-            if hasattr(bounds, "top_of_heap")
-            else float("nan")
-        )
+        out["bound"].append(float(sign * search.current_bounds().top_of_open))
         out["optimal"].append(bool(search.is_optimal()))
     return out
 

@@ -20,9 +20,11 @@ from nocere.audit.referee import Referee
 from nocere.cases.claim_json import ClaimCodec
 from nocere.core.budget import Budget, Meter
 from nocere.core.case import CaseSet, Truth
-from nocere.core.decision import Value
+from nocere.core.decision import Softmax, Value
 from nocere.core.goal import Goal
+from nocere.targets.claims.encoder import Encoder
 from nocere.targets.claims.target import claim_target
+from nocere.targets.structure import LinearForm
 from nocere.threats.codes.sets import AllEdits, Truthful, TruthfulWide
 
 STRUCTURE = frozenset({"scores", "labels", "structure"})
@@ -108,6 +110,16 @@ def test_claims_about_other_sets_and_models_are_refused() -> None:
     assert "claims_exact" in CHECKERS
 
 
+def test_a_model_that_no_edit_reaches_is_certified() -> None:
+    enc = Encoder(("age", "code=Z00.00"))
+    model = claim_target(LinearForm(np.array([[0.01], [2.0]]), np.array([-1.0])), enc, DECISION)
+    cases = judged(model, 4, 1)
+    referee = Referee(model, ClaimCodec(), cases)
+    literals: Any = {c.id: Goal().bind(c, DECISION, np.array([1.0, -1.0])) for c in cases}
+    court = referee.court(AllEdits(2.0), Goal(), literals, Meter(Budget(10)))
+    assert all(accepted(c, AllEdits(2.0), court, CLAIM) for c in cases)
+
+
 def test_a_search_that_lies_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that misses every success and claims that there is none."""
     from nocere.attacks.codes import best
@@ -158,6 +170,36 @@ def test_searches_by_scores_keep_their_budget(tmp_path: Path) -> None:
         spec = cell(cases, (attack,), pset=AllEdits(2.0), radii=(2.0,), access=STRUCTURE, budget=Budget(7))
         for o in audited(tmp_path / attack.name, cases, model, spec).outcomes("cell"):
             assert o.meter["forward"] <= 7 and o.kind != "certified"
+
+
+@pytest.mark.parametrize("goal", [Goal(), Goal(("-b",)), Goal(("+c",)), Goal(("-a", "-b"), combine="all")])
+def test_goals_of_several_conditions_are_decided_exactly(tmp_path: Path, goal: Goal) -> None:
+    """Three classes under a softmax: a label wins when it leads all others at once."""
+    import lightgbm
+
+    enc = encoder("counts")
+    x = enc.rows([c.x for c in judged(target("lightgbm", "counts"), 300, 3)])
+    y = (x @ np.random.default_rng(2).normal(size=enc.width) * 3).astype(int) % 3
+    about = {"objective": "multiclass", "num_class": 3, "num_leaves": 7, "min_data_in_leaf": 5, "verbose": -1}
+    decision = Softmax(("a", "b", "c"))
+    model = claim_target(lightgbm.train({**about, "num_threads": 1}, lightgbm.Dataset(x, y), 12), enc, decision)
+    plain = list(judged(target("lightgbm", "counts"), 10, 6, most=4))
+    said = decision.margins(scores(model, [c.x for c in plain])).argmax(axis=1)
+    labelled = [replace(c, truth=Truth.of(decision.labels[k])) for c, k in zip(plain, said, strict=True)]
+    cases, pset = CaseSet.of(labelled), AllEdits(2.0, laterals=1)
+    spec = cell(cases, (Exact(),), pset=pset, radii=(2.0,), goal=goal, access=STRUCTURE)
+    kinds = []
+    for o in audited(tmp_path / "b", cases, model, spec).outcomes("cell"):
+        if o.kind in ("already_wrong", "not_applicable"):
+            continue
+        case = cases.load(o.case_id)
+        clean = decision.margins(scores(model, [case.x]))[0]
+        lit: Any = goal.bind(case, decision, clean)
+        margins = decision.margins(scores(model, [x for x, _ in pset.members(case)]))
+        reached = float(goal.margin(lit.take(np.zeros(len(margins), dtype=int)), margins).max())
+        assert o.kind == ("broken" if reached > CLEAR else "certified"), (o, reached)
+        kinds.append(o.kind)
+    assert kinds
 
 
 def test_a_predicted_payment_is_raised_as_far_as_it_goes(tmp_path: Path) -> None:

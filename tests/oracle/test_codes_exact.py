@@ -175,8 +175,8 @@ def test_a_wrong_engine_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         single, pair = real(polynomial, crossed)
         return single, pair * 0.0
 
-    real = sets._first_and_second
-    monkeypatch.setattr(sets, "_first_and_second", deaf)
+    real = sets.first_and_second
+    monkeypatch.setattr(sets, "first_and_second", deaf)
     with pytest.raises(AssertionError):
         test_the_best_permitted_set_is_what_brute_force_finds("lightgbm", "codes")
 

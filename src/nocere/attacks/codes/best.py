@@ -155,8 +155,8 @@ class Search:
                 break
         if chosen:
             edits = self._fewest(sets, value, chosen) or edits
-        greedy = self._greedy(sets)
-        return Best(value, edits, bound, greedy, float(polynomial.base.min()), counted, self.asked)
+        clean = float(polynomial.base.min())
+        return Best(value, edits, bound, self._greedy(sets, clean), clean, counted, self.asked)
 
     def _first(
         self, values: NDArray[np.float64], sets: tuple[tuple[int, ...], ...]
@@ -189,10 +189,9 @@ class Search:
                 return edits
         return ()
 
-    def _greedy(self, sets: Sets) -> float:
+    def _greedy(self, sets: Sets, value: float) -> float:
         """Value after taking the best single permitted option again and again, as long as it helps."""
         now: tuple[int, ...] = ()
-        value = float(sets.base.min())
         while len(now) < self.most:
             free = np.flatnonzero(~self.made.clash[list(now)].any(axis=0))
             more = [tuple(sorted((*now, int(o)))) for o in free]
