@@ -101,6 +101,8 @@ def test_complete_coding_by_hand() -> None:
     heart = {"hypertension": "", "heart failure": "systolic", "kidney disease": "stage 4", "diabetes": "controlled"}
     assert complete(heart, "heart failure") == ("I13.0", "I50.22", "E11.22", "N18.4")
     assert complete(heart, "kidney disease") == ("I13.0", "E11.22", "N18.4", "I50.22")
+    kidney = {"hypertension": "", "kidney disease": "stage 4", "renal anaemia": ""}
+    assert complete(kidney, "renal anaemia") == complete(kidney, "kidney disease") == ("I12.9", "N18.4", "D63.1")
     assert complete({**heart, "kidney disease": "stage 5"}, "diabetes") == ("E11.22", "I13.2", "I50.22", "N18.5")
     lipids = {
         "hypercholesterolaemia": "",
