@@ -9,7 +9,7 @@ the booster's own answers, and a model built in another way than expected has no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -208,7 +208,7 @@ def _below(cut: NDArray[np.float32]) -> NDArray[np.float64]:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _joined(parts: list[tuple[NDArray[Any], ...]], k: int) -> TreeEnsemble:
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]], k: int) -> TreeEnsemble:
     """Trees (feature, threshold, left, right, value) as one list of nodes."""
     roots = np.cumsum([0, *(len(p[0]) for p in parts[:-1])])
     feature = np.concatenate([p[0] for p in parts]).astype(np.int64)

@@ -84,7 +84,9 @@ def interactions(
             values.append(coefficient[term])
     every, where = np.unique(np.concatenate(keys), return_inverse=True)
     weights = np.concatenate(values)
-    sums = np.stack([np.bincount(where, weights[:, k], len(every)) for k in range(w)], axis=1)
+    sums = np.zeros((len(every), w))
+    for k in range(w):
+        sums[:, k] = np.bincount(where, weights[:, k], len(every))
     dense = None
     if n**r * w <= DENSE and len(every):
         dense = np.zeros((n**r, w))

@@ -52,11 +52,11 @@ def leaves(trees: TreeEnsemble, width: int) -> Leaves:
     owner, cut = pairs[0].astype(np.intp), pairs[1]
     offset = np.searchsorted(owner, np.arange(width + 1))
     level = np.zeros(len(trees.feature), dtype=np.int64)
-    for node in inner:
-        f = trees.feature[node]
-        level[node] = np.searchsorted(cut[offset[f] : offset[f + 1]], trees.threshold[node])
+    for at_node in inner:
+        g = trees.feature[at_node]
+        level[at_node] = np.searchsorted(cut[offset[g] : offset[g + 1]], trees.threshold[at_node])
     conditions: list[tuple[int, int, int, int]] = []
-    values = []
+    values: list[NDArray[np.float64]] = []
     for root in trees.roots:
         stack: list[tuple[int, dict[int, tuple[int, int]]]] = [(int(root), {})]
         while stack:

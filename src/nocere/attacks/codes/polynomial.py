@@ -106,7 +106,9 @@ def around(
     start = start + (signs[empty, None] * value[leaf[empty]]).sum(axis=0)
     keys, where = np.unique(terms[~empty], return_inverse=True)
     weighted = signs[~empty, None] * value[leaf[~empty]]
-    sums = np.stack([np.bincount(where, weighted[:, i], len(keys)) for i in range(len(weight))], axis=1)
+    sums = np.zeros((len(keys), len(weight)))
+    for i in range(len(weight)):
+        sums[:, i] = np.bincount(where, weighted[:, i], len(keys))
     there = (np.abs(sums) > TINY).any(axis=1)
     slope = np.zeros((len(columns), len(weight)))
     return Polynomial(start, place, leaves.cut[used], up, _unpacked(keys[there], len(used)), sums[there], slope)

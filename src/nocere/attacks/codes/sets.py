@@ -136,9 +136,8 @@ class Sets:
         if self.conditions == 1 and values.shape[1] == 1:
             return values[:, 0]
         state = self.counters.state(code)
-        return values.reshape(len(values), self.counters.number, self.conditions)[np.arange(len(values)), state].min(
-            axis=1
-        )
+        by_state = values.reshape(len(values), self.counters.number, self.conditions)
+        return np.asarray(by_state[np.arange(len(values)), state].min(axis=1))
 
     def _grown(self, floor: float) -> Iterator[tuple[Ints, Floats]]:
         """Sets of one part, two, three, four with their smallest condition, but for those that stay below the floor."""

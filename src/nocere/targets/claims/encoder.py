@@ -123,7 +123,7 @@ class Encoder:
     @property
     def presence(self) -> NDArray[np.bool_]:
         """Columns [width] that say only whether something is there."""
-        return self._cap == 1
+        return np.asarray(self._cap == 1)
 
     @property
     def scale(self) -> NDArray[np.int64]:
@@ -201,7 +201,7 @@ class Encoder:
         """
         capped = np.minimum(counts, self._cap[columns])
         scale = self._scale[columns]
-        return np.where(scale == 1, capped.astype(np.float64), capped / scale)
+        return np.asarray(np.where(scale == 1, capped.astype(np.float64), capped / scale))
 
     def rows(self, claims: Sequence[Claim]) -> NDArray[np.float64]:
         """Claims to the rows [n, width] that the model is fitted to and asked about."""
