@@ -1,7 +1,7 @@
 """Claim: one bill for care, in the words of FHIR R4 Claim and X12 837, as a value that can be hashed and compared.
 
-Codes are stored in dotted form (`E11.9`, `428.0`; ICD-10-PCS and HCPCS have no dot). Diagnoses are ordered; the first one is
-the principal diagnosis. Money is in US dollars.
+Codes are stored in dotted form (`E11.9`, `428.0`; ICD-10-PCS and HCPCS have no dot). Diagnoses are ordered; the first
+one is the principal diagnosis. Money is in US dollars.
 """
 
 from __future__ import annotations

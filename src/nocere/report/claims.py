@@ -52,7 +52,8 @@ def render_claims(found: Mapping[str, Any], *, rewrites: bool = False) -> str:
         "shown": found["examples"] if rewrites or found["phantom"] else [],
         "withheld": len(found["examples"]) if not (rewrites or found["phantom"]) else 0,
     }
-    return page_environment().get_template("claims.html.j2").render(v=page, usd=usd, share=share, words=step_words, **style())
+    template = page_environment().get_template("claims.html.j2")
+    return template.render(v=page, usd=usd, share=share, words=step_words, **style())
 
 
 def write_claims(found: Mapping[str, Any], folder: str | Path, *, rewrites: bool = False) -> Path:
