@@ -13,10 +13,16 @@ import pytest
 from tests.coded import DECISION, coded, encoder, scores, target
 
 from nocere.attacks.codes.best import Search
+from nocere.attacks.codes.leaves import leaves
+from nocere.attacks.codes.polynomial import around, reach
 from nocere.attacks.codes.program import Program
+from nocere.attacks.codes.sets import Sets
+from nocere.attacks.codes.steps import Options
 from nocere.attacks.structure.clauses import Clause
 from nocere.cases.claim import Claim
 from nocere.core.case import Case
+from nocere.targets.claims.encoder import Encoder
+from nocere.targets.structure import TreeEnsemble
 from nocere.threats.codes.edit import Edit, ordered, replay
 from nocere.threats.codes.sets import AllEdits, Truthful, TruthfulWide
 
@@ -149,6 +155,77 @@ def test_rules_without_any_pattern_are_kept(kind: str, share: int) -> None:
             assert found.value == pytest.approx(most, abs=1e-9)
             few = Search(case, pset, model.structure, 2, tries=3).best(clause)
             assert few.bound >= most - 1e-9  # undecided, never decided wrongly
+
+
+def grown(rng: np.random.Generator, d: int, depth: int) -> TreeEnsemble:
+    """Random trees that cut the same few features again and again."""
+    feature, threshold, left, right, value, roots = [], [], [], [], [], []
+
+    def node(level: int) -> int:
+        k = len(feature)
+        inner = level < depth and (level < 2 or rng.random() < 0.8)
+        feature.append(int(rng.integers(d)) if inner else -1)
+        threshold.append(float(rng.integers(-1, 4)) + 0.5 if inner else 0.0)
+        value.append([0.0 if inner else float(rng.normal())])
+        left.append(0)
+        right.append(0)
+        if inner:
+            left[k], right[k] = node(level + 1), node(level + 1)
+        return k
+
+    for _ in range(6):
+        roots.append(len(feature))
+        node(0)
+    return TreeEnsemble(*map(np.array, (feature, threshold, left, right, value, roots)), np.zeros(1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_tables_of_invented_steps_equal_the_trees_themselves(seed: int) -> None:
+    """Every set of at most four options and its value: steps that add up, cancel, run over several thresholds and clash."""
+    rng = np.random.default_rng(seed)
+    d, n = 6, 8
+    enc = Encoder(tuple([f"n:code=A{i}" for i in range(3)] + [f"code=A{i}" for i in range(3)]))
+    trees = grown(rng, d, 5)
+    base = rng.integers(0, 3, d)
+    steps = rng.integers(-2, 3, (n, d)) * (rng.random((n, d)) < (0.2, 0.35, 0.6)[seed % 3])
+    clash = np.eye(n, dtype=bool)
+    for a, b in rng.integers(0, n, (3, 2)):
+        clash[a, b] = clash[b, a] = True
+    joint = {}
+    if seed % 2:
+        a, b = sorted(rng.choice(n, 2, replace=False).tolist())
+        if not clash[a, b]:
+            joint[a, b] = -np.sign(steps[a] + steps[b])
+    columns = np.arange(d)
+    members = tuple((i,) for i in range(n))
+    given = Options(tuple(Edit("E0") for _ in members), members, base, columns, steps, joint, clash)
+    low, high = reach(steps, base, 4)
+    around_it = around(leaves(trees, d), enc, base, columns, low, high, np.ones((1, 1)), np.zeros(1))
+    tables = Sets(given, around_it, enc, 4)
+    every = [
+        some
+        for r in range(1, 5)
+        for some in itertools.combinations(range(n), r)
+        if not any(clash[a, b] for a, b in itertools.combinations(some, 2))
+    ]
+
+    def true_value(some: tuple[int, ...]) -> float:
+        counts = base + steps[list(some)].sum(axis=0)
+        counts = counts + sum(v for (a, b), v in joint.items() if a in some and b in some)
+        return float(trees.outputs(enc.finish(counts[None]))[0, 0])
+
+    truth = {some: true_value(some) for some in every}
+    found = tables.above(-np.inf)
+    assert sorted(found.sets) == sorted(every)
+    for some, v in zip(found.sets, found.value, strict=True):
+        assert v == pytest.approx(truth[some], abs=1e-9), some
+    np.testing.assert_allclose(tables.values(every), [truth[s] for s in every], atol=1e-9)
+    # Nothing above a floor is bounded away.
+    for floor in np.quantile(list(truth.values()), [0.5, 0.9, 0.99]):
+        some_above = tables.above(float(floor) + 1e-9)
+        assert set(some_above.sets) == {s for s, v in truth.items() if v > floor + 1e-9}
+    beam = tables.beam(10_000)
+    assert beam.value[0] == pytest.approx(max(truth.values()), abs=1e-9)
 
 
 def test_everything_above_a_floor_comes_in_order_and_once() -> None:
