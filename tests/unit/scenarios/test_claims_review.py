@@ -16,9 +16,10 @@ from nocere.audit.bundle import Bundle
 from nocere.audit.plan import make_plan, resolve
 from nocere.audit.replay import replay as replayed
 from nocere.audit.runner import run_audit
+from nocere.cases.claim import Claim, Diagnosis, Line
 from nocere.cases.phantoms.claims import billing
 from nocere.clinical.codes.graph import load_rules
-from nocere.core.case import CaseSet
+from nocere.core.case import Case, CaseSet
 from nocere.core.errors import DataError, UsageError
 from nocere.report.claims import render_claims
 from nocere.scenarios.claims_review.campaign import campaign, mean_score
@@ -27,8 +28,10 @@ from nocere.scenarios.claims_review.gaming import evidence_value, fewest, gaming
 from nocere.scenarios.claims_review.leverage import coding_luck, exploitable
 from nocere.scenarios.claims_review.paper import papers_edit
 from nocere.scenarios.claims_review.payment import Point, dearest, pareto
+from nocere.scenarios.claims_review.quality import quality
 from nocere.scenarios.claims_review.review import review
 from nocere.scenarios.claims_review.sheet import agreement, sample, sheet
+from nocere.scenarios.claims_review.signs import signs
 from nocere.scenarios.claims_review.universal import universal
 from nocere.targets.claims.payer import train_payer
 from nocere.threats.codes.edit import replay
@@ -205,6 +208,50 @@ def test_provider_score_is_the_mean_margin(audit: Audit) -> None:
     assert mean_score(target, "deny", mine[0])([c.x for c in mine]) == pytest.approx(margins[:, 1].mean())
     with pytest.raises(UsageError, match="no label 'fraud'"):
         mean_score(target, "fraud", mine[0])
+
+
+def test_quality_is_what_scikit_learn_says(audit: Audit) -> None:
+    from sklearn.metrics import average_precision_score, brier_score_loss
+
+    bundle, cases, target, claims = audit
+    found = quality(bundle, claims, "approve", 3)
+    assert found is not None
+    refs = list(cases.refs)
+    truth = np.array(["deny" in r.truth.labels for r in refs])
+    scores = target.row_scores(target.encoder.rows([cases.load(r.id).x for r in refs]))[:, 0]
+    assert found["auprc"]["value"] == pytest.approx(average_precision_score(truth, scores))
+    p = 1 / (1 + np.exp(-scores))
+    assert found["calibration"]["brier"]["value"] == pytest.approx(brier_score_loss(truth, p))
+    gaps = [abs((p - truth)[(p >= b / 10) & (p < (b + 1) / 10)].sum()) for b in range(10)]
+    assert found["calibration"]["ece"]["value"] == pytest.approx(sum(gaps) / len(p))
+    desk = round(0.1 * len(refs))
+    top = np.argsort(-scores, kind="stable")[:desk]
+    assert (found["before"]["precision"]["k"], found["before"]["reviewed"]) == (truth[top].sum(), desk)
+    gone = {c.case.id for c in claims if c.turned(TRUTHFUL, 3)}
+    left = [i for i in np.argsort(-scores, kind="stable") if refs[i].id not in gone][:desk]
+    assert found["after"][TRUTHFUL]["precision"]["k"] == truth[left].sum()
+    assert found["before"]["lift"] == pytest.approx(truth[top].mean() / truth.mean())
+
+
+def test_a_provider_with_round_minutes_stands_out() -> None:
+    rng = np.random.default_rng(3)
+    cases = []
+    for i in range(180):
+        rounding = i % 3 == 0
+        minutes = int(rng.integers(60, 200))
+        line = Line("ZZ801", minutes=5 * (minutes // 5 + 4) if rounding else minutes)
+        claim = Claim(
+            (Diagnosis("M16.11"),), lines=(line,), setting="outpatient", provider="A" if rounding else "BC"[i % 2]
+        )
+        noted = {"documented": [{"line": 0, "minutes": minutes, "evidence": ["record"]}], "facts": []}
+        cases.append(Case(f"c{i}", claim, noted, group=f"p{i}"))
+    found = signs(CaseSet.of(cases))
+    assert found["timed_lines"] == 180
+    first, *others = found["minutes"]
+    assert (first["provider"], first["anomalous"], first["round"]["value"]) == ("A", True, 1.0)
+    assert first["excess"]["low"] > 10
+    assert not any(o["anomalous"] for o in others)
+    assert all(o["excess"]["value"] == 0 for o in others)
 
 
 def test_the_page_shows_the_reviews_numbers(audit: Audit) -> None:

@@ -16,6 +16,8 @@ from nocere.core.files import write_atomic
 from nocere.scenarios.claims_review.contested import TRUTHFUL, WIDE, Contested, contested, edit_counts
 from nocere.scenarios.claims_review.gaming import evidence_value, fewest, gaming
 from nocere.scenarios.claims_review.leverage import coding_luck, exploitable, words_of
+from nocere.scenarios.claims_review.quality import quality
+from nocere.scenarios.claims_review.signs import signs
 from nocere.scenarios.claims_review.universal import universal
 from nocere.scenarios.claims_review.worth import payments, provider_campaign
 from nocere.targets.base import Target
@@ -64,6 +66,7 @@ def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
         "counts": list(counts),
         "exact": all("claims.exact" in [a["name"] for a in c["attacks"]] for c in bundle.plan["cells"]),
         "touches_undecided": undecided_share(claims, rules),
+        "quality": quality(bundle, claims, wanted, most),
         "gaming": gaming(claims, counts),
         "evidence": evidence_value(claims, most),
         "fewest": fewest(claims, counts),
@@ -72,6 +75,7 @@ def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
         "universal": universal(claims, Truthful(), target, wanted),
         "payment": payments(cases, target, wanted),
         "campaign": provider_campaign(cases, target, wanted),
+        "signs": signs(cases),
         "examples": examples(claims, rules),
     }
 
