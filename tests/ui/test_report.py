@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import SITE_KEY, small_bundle
+from tests.reviewed import audited
 
+from nocere.clinical.codes.graph import load_rules
+from nocere.report.claims import write_claims
 from nocere.report.html import write_report
+from nocere.scenarios.claims_review.paper import papers_edit
+from nocere.scenarios.claims_review.review import review
 
 pytestmark = pytest.mark.ui
 playwright = pytest.importorskip("playwright.sync_api")
@@ -24,7 +29,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     bundle = small_bundle(tmp_path_factory.mktemp("ui") / "bundle")
     out = tmp_path_factory.mktemp("written")
     paths = write_report(bundle, out=out) + write_report(bundle, share_key=SITE_KEY, out=out)
-    return {p.name: p for p in paths}
+    review_of, cases, target = audited(tmp_path_factory.mktemp("claims") / "audit")
+    found = review(review_of, cases, target)
+    found["paper"] = papers_edit(target, found["wanted"], load_rules())
+    return {p.name: p for p in [*paths, write_claims(found, out)]}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,7 @@ def browser() -> Iterator[object]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["report.html", "report-share.html"])
+@pytest.mark.parametrize("name", ["report.html", "report-share.html", "claims.html"])
 def test_accessible_self_contained_and_not_too_wide(
     files: dict[str, Path], browser: object, name: str, width: int
 ) -> None:

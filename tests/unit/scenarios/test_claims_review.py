@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reviewed import audited
 
 from nocere.audit.bundle import Bundle
-from nocere.audit.plan import make_plan, resolve
 from nocere.audit.replay import replay as replayed
-from nocere.audit.runner import run_audit
 from nocere.cases.claim import Claim, Diagnosis, Line
 from nocere.cases.phantoms.claims import billing
 from nocere.clinical.codes.graph import load_rules
@@ -37,16 +36,12 @@ from nocere.targets.claims.payer import train_payer
 from nocere.threats.codes.edit import replay
 from nocere.threats.codes.sets import Truthful, edits_of
 
-N = 60
 Audit = tuple[Bundle, CaseSet, Any, tuple[Contested, ...]]
 
 
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
-    target = train_payer(n=1500, trees=60).target
-    cases = billing(n=N)
-    spec = resolve(make_plan({"name": "payer", "preset": "claims.standard"}), target, cases)
-    bundle = run_audit(spec, tmp_path_factory.mktemp("claims") / "audit")
+    bundle, cases, target = audited(tmp_path_factory.mktemp("claims") / "audit")
     return bundle, cases, target, contested(bundle, cases)
 
 
