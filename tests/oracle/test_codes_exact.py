@@ -183,11 +183,13 @@ def grown(rng: np.random.Generator, d: int, depth: int) -> TreeEnsemble:
 def test_tables_of_invented_steps_equal_the_trees_themselves(seed: int) -> None:
     """Every set of at most four options and its value: steps that add up, cancel, run over several thresholds and clash."""
     rng = np.random.default_rng(seed)
-    d, n = 6, 8
-    enc = Encoder(tuple([f"n:code=A{i}" for i in range(3)] + [f"code=A{i}" for i in range(3)]))
-    trees = grown(rng, d, 5)
+    d, n = 8, 8
+    enc = Encoder(tuple([f"n:code=A{i}" for i in range(5)] + [f"code=A{i}" for i in range(3)]))
+    trees = grown(rng, d, 7)
     base = rng.integers(0, 3, d)
     steps = rng.integers(-2, 3, (n, d)) * (rng.random((n, d)) < (0.2, 0.35, 0.6)[seed % 3])
+    if seed % 4 == 0:  # one feature each: only sets of four reach what hangs on four features
+        steps = np.diag(rng.choice([-2, 2], n))
     clash = np.eye(n, dtype=bool)
     for a, b in rng.integers(0, n, (3, 2)):
         clash[a, b] = clash[b, a] = True
@@ -221,11 +223,32 @@ def test_tables_of_invented_steps_equal_the_trees_themselves(seed: int) -> None:
         assert v == pytest.approx(truth[some], abs=1e-9), some
     np.testing.assert_allclose(tables.values(every), [truth[s] for s in every], atol=1e-9)
     # Nothing above a floor is bounded away.
-    for floor in np.quantile(list(truth.values()), [0.5, 0.9, 0.99]):
+    for floor in (*np.quantile(list(truth.values()), [0.5, 0.9, 0.99]), max(truth.values()) - 2e-9):
         some_above = tables.above(float(floor) + 1e-9)
         assert set(some_above.sets) == {s for s, v in truth.items() if v > floor + 1e-9}
     beam = tables.beam(10_000)
     assert beam.value[0] == pytest.approx(max(truth.values()), abs=1e-9)
+
+
+@pytest.mark.parametrize("r", [3, 4])
+def test_what_only_a_whole_set_brings_is_not_bounded_away(r: int) -> None:
+    """One leaf behind r thresholds: no smaller set gains anything, so the bound rests on the last interaction alone."""
+    enc = Encoder(tuple(f"n:code=A{i}" for i in range(r)))
+    inner = np.arange(r)
+    feature = np.concatenate([inner, np.full(r + 1, -1)])
+    left, right = np.concatenate([r + inner, np.zeros(r + 1, int)]), np.concatenate([inner + 1, np.zeros(r + 1, int)])
+    right[r - 1] = 2 * r
+    value = np.zeros((2 * r + 1, 1))
+    value[2 * r] = 1.0
+    cut = np.where(feature >= 0, 0.5, 0.0)
+    trees = TreeEnsemble(feature, cut, left, right, value, np.zeros(1, dtype=np.int64), np.zeros(1))
+    base, steps, members = np.zeros(r, dtype=np.int64), np.eye(r, dtype=np.int64), tuple((i,) for i in range(r))
+    clash = np.eye(r, dtype=bool)
+    given = Options(tuple(Edit("E0") for _ in members), members, base, np.arange(r), steps, {}, clash)
+    low, high = reach(steps, base, r)
+    near = around(leaves(trees, r), enc, base, np.arange(r), low, high, np.ones((1, 1)), np.zeros(1))
+    found = Sets(given, near, enc, r).above(0.5)
+    assert found.sets == (tuple(range(r)),) and found.value[0] == pytest.approx(1.0)
 
 
 def test_everything_above_a_floor_comes_in_order_and_once() -> None:
