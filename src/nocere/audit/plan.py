@@ -137,7 +137,7 @@ def load_cases(table: Mapping[str, Any], base: Path, **override: Any) -> CaseSet
     name = args.pop(what, None)
     if not name:
         raise DataError("[cases] names no dataset and no phantom.", 'For example: dataset = "image.folder".')
-    for key in ("manifest", "file"):
+    for key in ("manifest", "file", "path", "inpatient"):
         if key in args:
             args[key] = base / str(args[key])
     entry = get(what, str(name))
