@@ -122,7 +122,7 @@ def fixed(at: Settings, title: str, made: Any, floor: Any, runs: dict[str, Any],
         if made is None:
             continue
         job = (world.target(), world.cases(at.n), (made,), Linf(levels), (levels,))
-        for by, name in (("twin", OWN), ("shipped", "nocere without twin"), ("bf16", "nocere, bf16 twin")):
+        for by, name in (("twin", OWN), ("shipped", "nocere without twin")):
             found, s = ew.timed(at.repeats, ew.search, *job, by=by, access=access)
             table.add(name, s, robust(found))
         _, s = ew.timed(at.repeats, audit, *job, access=access)
@@ -255,7 +255,7 @@ def patch(at: Settings) -> None:
                 print(f"  ART raised {type(e).__name__}: {e}")
         cases = both.cases(2 * at.n)
         ids = [r.id for r in cases.refs]
-        for batch, name in ((64, OWN), (16, "nocere engine, batch 16")):
+        for batch, name in ((32, OWN), (64, "nocere engine, batch 64")):
             made = ew.attack("image.patch_universal", epochs=40, batch=batch)
             if made is not None:
                 job = (world.target(), cases, (made,), Patch(10.0), (10.0,))

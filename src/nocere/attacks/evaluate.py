@@ -22,6 +22,7 @@ from nocere.targets.base import Gradients, Scores, Target, margins
 
 TILE, STEP = 32, 4
 WIDE, VALUES = 128, 1 << 17  # rows and stored values of a wide tile: calls of small pictures are dear, not their rows
+PATIENCE = 4  # a size is looked at once so many times the rows that the look costs were evaluated
 Parts = Callable[[int], Iterator[tuple[slice, int]]]
 
 
@@ -34,7 +35,7 @@ class Tiles:
     """How rows of one shape are cut for a view: results as of tiles of TILE rows, in fewer calls, with less padding.
 
     Which kernel a library takes depends on shapes, not on values: another size serves where it gives the same rows bit
-    for bit as TILE does. It is looked at once, on shades of one row, when it is first wanted.
+    for bit as TILE does. It is looked at once, on shades of one row, when it is wanted and the look is worth its cost.
     """
 
     def __init__(self, view: Target, row: Any, case: Case[Any]) -> None:
@@ -44,6 +45,7 @@ class Tiles:
         self.most = WIDE if small and not (self.fixed or view.stochastic) else TILE
         self.alike = {TILE: True}
         self.known: list[list[Any]] = []
+        self.evaluated = 0
 
     def __call__(self, n: int) -> Iterator[tuple[slice, int]]:
         """Consecutive slices of n rows, and the rows that each is padded to."""
@@ -53,6 +55,7 @@ class Tiles:
             size = self._whole(left) if left >= TILE else self._rest(left)
             yield slice(at, min(at + size, n)), size
             at += size
+            self.evaluated += size
 
     def _whole(self, left: int) -> int:
         widest = min(left, self.most) // TILE * TILE
@@ -69,6 +72,8 @@ class Tiles:
         if size not in self.alike:
             import torch
 
+            if self.evaluated < PATIENCE * (size + TILE * max(-(-size // TILE) - len(self.known), 0)):
+                return False
             while TILE * len(self.known) < size:
                 self.known.append(self._seen(TILE * len(self.known), TILE))
             whole = [torch.cat(parts)[:size] for parts in zip(*self.known, strict=True)]

@@ -155,7 +155,7 @@ class PatchUniversal(AttackDefaults):
     """
 
     epochs: int = 40
-    batch: int = 16
+    batch: int = 32
     step: float = 0.05
     tries: int = 1
     name: ClassVar[str] = "image.patch_universal"
@@ -178,7 +178,8 @@ class PatchUniversal(AttackDefaults):
         channels, h, w = job.x0.shape[1:]
         side = int(np.ceil(radius))
         texels = torch.full((1, channels, side, side), (low + high) / 2).requires_grad_(True)
-        adam = torch.optim.Adam([texels], lr=self.step * (high - low))
+        # Gradients per stored unit of far cases are minute: Adam's usual floor under their size would swallow them.
+        adam = torch.optim.Adam([texels], lr=self.step * (high - low), eps=1e-16)
         fit = np.flatnonzero(job.fit)
         masks = pset.masks(job.cases)
 
