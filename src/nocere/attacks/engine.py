@@ -338,8 +338,9 @@ class _Engine:
                 towards = np.concatenate([t[b.on] for t, b in zip(none, asked, strict=True)])
             made = goal_gradients(view, xs, behind, lit, goal, seeds, ask.loss, towards, parts)  # type: ignore[arg-type]
             margin, loss, g = made
-            steepest = g.abs().flatten(1).amax(1).cpu().numpy()
-            for item, row, size in zip(items, g, steepest.tolist(), strict=True):
+            # Objects have a gradient of their own form, which knows its largest entry.
+            steepest = g.abs().flatten(1).amax(1).cpu().tolist() if is_torch(g) else [row.size for row in g]
+            for item, row, size in zip(items, g, steepest, strict=True):
                 item.felt(row, size, self.cell.threat.pset)
         else:
             margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds, parts)
@@ -403,8 +404,12 @@ def _heard(b: _Asked, margin: NDArray[np.float64], loss: NDArray[np.float64], g:
     full, losses = np.zeros(n), np.zeros(n)
     full[on], losses[on] = margin, loss
     full[~live] = losses[~live] = 0.0
-    grads = None
-    if b.ask.grad:
+    grads: Any = None
+    if b.ask.grad and not is_torch(b.x):
+        grads = [None] * n
+        for k, row in zip(on, g if on.size else (), strict=True):
+            grads[k] = row if live[k] else None
+    elif b.ask.grad:
         import torch
 
         grads = g if on.size == n else torch.zeros_like(b.x)
