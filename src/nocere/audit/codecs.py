@@ -8,15 +8,23 @@ from nocere.cases.claim import Claim
 from nocere.cases.claim_json import ClaimCodec
 from nocere.cases.codec import Codec
 from nocere.cases.image import ImageCodec
+from nocere.cases.note import NoteCodec
 from nocere.core.case import CaseSet
 from nocere.core.errors import VerificationError
 
-CODECS: dict[str, Callable[[], Codec]] = {ImageCodec.name: ImageCodec, ClaimCodec.name: ClaimCodec}
+CODECS: dict[str, Callable[[], Codec]] = {
+    ImageCodec.name: ImageCodec,
+    ClaimCodec.name: ClaimCodec,
+    NoteCodec.name: NoteCodec,
+}
 
 
 def codec_of(cases: CaseSet) -> Codec:
     """The codec of these cases."""
-    return ClaimCodec() if isinstance(cases.load(cases.refs[0].id).x, Claim) else ImageCodec()
+    x = cases.load(cases.refs[0].id).x
+    if isinstance(x, str):
+        return NoteCodec()
+    return ClaimCodec() if isinstance(x, Claim) else ImageCodec()
 
 
 def codec_named(name: str) -> Codec:

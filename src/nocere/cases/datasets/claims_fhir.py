@@ -65,9 +65,9 @@ def claims_fhir(
 
 
 def _entries(files: list[Path], setting: str) -> Iterator[Entry]:
-    resources = [r for file in files for r in _resources(file)]
-    people = {f"Patient/{r.get('id')}": r for r, _ in resources if r.get("resourceType") == "Patient"}
-    claims = [(r, where) for r, where in resources if r.get("resourceType") in CLAIMS]
+    every = [r for file in files for r in resources(file)]
+    people = {f"Patient/{r.get('id')}": r for r, _ in every if r.get("resourceType") == "Patient"}
+    claims = [(r, where) for r, where in every if r.get("resourceType") in CLAIMS]
     if not claims:
         raise DataError(f"{files[0]} holds no FHIR Claim or ExplanationOfBenefit.")
     for resource, where in claims:
@@ -86,7 +86,8 @@ def _other(resource: dict[str, Any]) -> bool:
     return any(other in codes for other in ("pharmacy", "oral", "vision"))
 
 
-def _resources(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+def resources(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The FHIR resources of a file, those of a Bundle one by one, each with where it stands."""
     text = read_text(file)
     lines = bool({".ndjson", ".jsonl"} & set(file.suffixes))
     texts = [(t, f"{file} line {i}") for i, t in enumerate(lines_of(text), 1) if t.strip()] if lines else []

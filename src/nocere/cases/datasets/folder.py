@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from nocere.cases.datasets.manifest import VOTES, bytes_of, rows_of, truth_of
 from nocere.cases.dicom import is_dicom, read_dicom
 from nocere.cases.image import Pixels, header_of, read_pixels, significant_bits
 from nocere.cases.masks import fitted_mask
 from nocere.core.canonical import sha256
-from nocere.core.case import Case, CaseRef, CaseSet, Truth
+from nocere.core.case import Case, CaseRef, CaseSet
 from nocere.core.errors import DataError
 from nocere.core.registry import register
 
 STANDARD = ("path", "label", "patient", "site", "split", "mask")
-VOTES = "votes:"
 
 
 @register("dataset", "image.folder", source="CSV (RFC 4180) beside PNG, JPEG and single-frame 8-bit DICOM files")
@@ -46,7 +44,7 @@ def folder(
         DataError: missing or unreadable file, missing column, unknown or empty label, repeated path.
     """
     manifest = Path(manifest)
-    rows = _rows(manifest)
+    rows = rows_of(manifest)
     name = dict(zip(STANDARD, STANDARD, strict=True)) | dict(columns or {})
     unknown = set(name) - set(STANDARD)
     if unknown:
@@ -69,15 +67,15 @@ def folder(
         if relative in seen:
             raise DataError(f"{where}: {relative!r} was listed on line {seen[relative]} already.", "Remove one row.")
         seen[relative] = line
-        truth = _truth(row, name["label"], vote_columns, labels, where)
+        truth = truth_of(row, name["label"], vote_columns, labels, where)
         attrs = {c: row[c] for c in subgroups}
         if row.get(name["site"]):
             attrs["site"] = row[name["site"]]
-        data = _read(manifest.parent / relative, where)
+        data = bytes_of(manifest.parent / relative, where)
         mask = b""
         if row.get(name["mask"]):
             masks[relative] = manifest.parent / row[name["mask"]]
-            mask = fitted_mask(_read(masks[relative], where), _pixels(data, where).shape, str(masks[relative]))
+            mask = fitted_mask(bytes_of(masks[relative], where), _pixels(data, where).shape, str(masks[relative]))
         patient = row.get(name["patient"]) or relative
         refs.append(CaseRef(relative, truth, patient, attrs, sha256(data), sha256(mask) if mask else ""))
         paths[relative] = manifest.parent / relative
@@ -85,7 +83,7 @@ def folder(
 
     def load(case_id: str) -> Case[Pixels]:
         ref = by_id[case_id]
-        data = _read(paths[case_id], str(manifest))
+        data = bytes_of(paths[case_id], str(manifest))
         if sha256(data) != ref.sha256:
             raise DataError(f"{paths[case_id]} has changed since it was listed.", "Start the run again.")
         where = str(paths[case_id])
@@ -93,7 +91,7 @@ def folder(
         header = header_of(x, significant_bits(data, x))
         mask = b""
         if case_id in masks:
-            mask = fitted_mask(_read(masks[case_id], where), x.shape, str(masks[case_id]))
+            mask = fitted_mask(bytes_of(masks[case_id], where), x.shape, str(masks[case_id]))
             if sha256(mask) != ref.mask:
                 raise DataError(f"{masks[case_id]} has changed since it was listed.", "Start the run again.")
         return Case(ref.id, x, header, ref.truth, ref.group, ref.attrs, ref.sha256, mask)
@@ -103,45 +101,3 @@ def folder(
 
 def _pixels(data: bytes, where: str) -> Pixels:
     return read_dicom(data, where) if is_dicom(data) else read_pixels(data, where)
-
-
-def _rows(manifest: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = manifest.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        why = getattr(e, "strerror", None) or e
-        raise DataError(f"Cannot read the manifest {manifest}: {why}.", "Give a UTF-8 CSV file.") from e
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as e:
-        raise DataError(f"{manifest} line {reader.line_num}: not valid CSV ({e}).") from e
-    if not rows:
-        raise DataError(f"{manifest} has no rows.", "Its first line names the columns, each further line is an image.")
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise DataError(f"{manifest} line {line}: {len(row)} columns expected, as in its first line.")
-    return rows
-
-
-def _truth(row: Mapping[str, str], label: str, votes: list[str], labels: Mapping[str, str] | None, where: str) -> Truth:
-    if votes:
-        try:
-            return Truth.from_votes({c.removeprefix(VOTES): int(row[c]) for c in votes})
-        except (ValueError, DataError) as e:
-            raise DataError(f"{where}: reader votes must be whole numbers, at least one of them above 0.") from e
-    written = row[label]
-    if not written:
-        raise DataError(f"{where}: the label is empty.", "Fill it in or remove the row.")
-    if labels is None:
-        return Truth.of(written)
-    if written not in labels:
-        raise DataError(f"{where}: label {written!r} is not one of {', '.join(labels)}.", "Correct it or map it.")
-    return Truth.of(labels[written])
-
-
-def _read(path: Path, where: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise DataError(f"{where}: cannot read {path} ({e.strerror}).", "Correct the path or remove the row.") from e
