@@ -162,7 +162,7 @@ def autoattack(at: Settings) -> None:
             out, s = ew.timed(1, peers.reference_autoattack, world.net, x, y, levels / 255, world.classes, parts)
             table.add("auto-attack, " + ("working parts" if parts else "standard"), s, accuracy(world, out, levels))
         for preset, name in (("image.strong", OWN), ("image.autoattack", "nocere, published recipe")):
-            tables, _ = PRESETS[preset](True)
+            tables, _ = PRESETS[preset](world.target())
             made = tuple(ew.attack(**a) for a in tables[0]["attacks"])
             if None not in made:
                 job = (world.target(), world.cases(at.n), made, Linf(levels), (levels,))

@@ -57,9 +57,9 @@ class Files:
         return [(r, f.margin) for r, f in zip(rows, found, strict=True) if f.ok]
 
 
-def cascade(preset: str) -> tuple[Any, ...]:
+def cascade(preset: str, target: Any) -> tuple[Any, ...]:
     """The attacks of a preset's first cell."""
-    return tuple(ew.attack(**a) for a in PRESETS[preset](True)[0][0]["attacks"])
+    return tuple(ew.attack(**a) for a in PRESETS[preset](target)[0][0]["attacks"])
 
 
 def compare(world: ew.World, budgets: tuple[float, ...], n: int, everyone: bool, missing: dict[str, str]) -> Counted:
@@ -70,7 +70,8 @@ def compare(world: ew.World, budgets: tuple[float, ...], n: int, everyone: bool,
     ours: set[int] = set()
     theirs: dict[int, tuple[str, float]] = {}
     print(f"{world.name}: {len(right)} of {n} cases are classified correctly")
-    target, cases, strong = world.target(), files.cases, cascade("image.strong")
+    target, cases = world.target(), files.cases
+    strong = cascade("image.strong", target)
     for levels in budgets:
         rest = [int(r) for r in right if r not in ours]
         found = ew.search(target, cases.take([files.ids[r] for r in rest]), strong, Linf(levels), (levels,))
