@@ -1,0 +1,54 @@
+"""What a note says: sections, sentences, concepts with their assertion, quantities and sides."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
+from nocere.clinical.notes.mentions import Finder
+from nocere.clinical.notes.model import Assertion, Mention, Scan, Span
+from nocere.clinical.notes.sections import sections
+from nocere.clinical.notes.sentences import sentences
+from nocere.clinical.notes.words import Words, words
+
+
+def scan(text: str, lexicon: Lexicon | None = None) -> Scan:
+    """Reads a note; the packaged lexicon unless another is given. Spans are in characters of `text`."""
+    return _scan(text, lexicon or load_lexicon())
+
+
+@lru_cache(maxsize=512)
+def _scan(text: str, lexicon: Lexicon) -> Scan:
+    finder = _finder(lexicon)
+    parts, heads, of = sentences(text), sections(text), words(text)
+    spans = _words_of(parts, of)
+    found = finder.find(text, of, spans)
+    mentions: list[Mention] = []
+    sentence = section = 0
+    for first, after, e in found:
+        start, end = of.starts[first], of.ends[after - 1]
+        while parts[sentence].end < end:
+            sentence += 1
+        while heads[section].end <= start:
+            section += 1
+        mentions.append(Mention(start, end, e.concept, e.code, e.system, Assertion(), sentence, section))
+    return Scan(text, tuple(heads), tuple(parts), tuple(mentions), (), ())
+
+
+@lru_cache(maxsize=8)
+def _finder(lexicon: Lexicon) -> Finder:
+    return Finder(lexicon)
+
+
+def _words_of(parts: list[Span], of: Words) -> list[tuple[int, int]]:
+    """First word and the one after the last of each sentence."""
+    spans: list[tuple[int, int]] = []
+    at, n = 0, len(of.starts)
+    for part in parts:
+        while at < n and of.starts[at] < part.start:
+            at += 1
+        first = at
+        while at < n and of.starts[at] < part.end:
+            at += 1
+        spans.append((first, at))
+    return spans
