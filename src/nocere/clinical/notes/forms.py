@@ -8,16 +8,28 @@ from importlib.resources import files
 
 _APART = re.compile(r"[\s\-‐‑]+")
 _LATIN = re.compile(r"(?<=[a-z]{3})oses$")
-_NOT_LATIN = frozenset(
+_NOT_LATIN = frozenset({"overdoses", "lactoses", "sucroses", "glucoses"})
+_IRREGULAR = {
+    "metastases": "metastasis",
+    "diagnoses": "diagnosis",
+    "prognoses": "prognosis",
+    "prostheses": "prosthesis",
+    "pareses": "paresis",
+    "crises": "crisis",
+    "emboli": "embolus",
+    "thrombi": "thrombus",
+    "calculi": "calculus",
+    "bronchi": "bronchus",
+    "vertebrae": "vertebra",
+    "diverticula": "diverticulum",
+    "bacteria": "bacterium",
+    "feet": "foot",
+    "teeth": "tooth",
+}
+_NO_PLURAL = frozenset(
     (
-        "overdoses", "lactoses", "sucroses", "glucoses", "metastases", "metastasis", "diagnoses", "diagnosis",
-        "prognoses", "prognosis", "prostheses", "prosthesis", "pareses", "paresis", "crises", "crisis", "emboli",
-        "embolus", "thrombi", "thrombus", "calculi", "calculus", "bronchi", "bronchus", "vertebrae", "vertebra",
-        "diverticula", "diverticulum", "bacteria", "bacterium", "adenomata", "adenoma", "carcinomata", "carcinoma",
-        "feet", "foot", "teeth", "tooth", "diabetes", "herpes", "ascites", "rabies", "scabies", "caries", "series",
-        "species", "facies", "feces", "measles", "mumps", "shingles", "hives", "rickets", "biceps", "triceps",
-        "forceps", "lens", "pus", "gas", "aids", "this", "was", "has", "does", "yes", "his", "its", "us", "is",
-        "as",
+        "diabetes", "herpes", "ascites", "rabies", "scabies", "caries", "series", "species", "facies", "feces",
+        "measles", "mumps", "shingles", "hives", "rickets", "biceps", "triceps", "forceps", "lens", "aids", "does",
     )
 )  # fmt: skip
 _ENDS = ("ss", "us", "is", "as", "os")
