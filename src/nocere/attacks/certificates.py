@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from nocere.attacks.base import Certificate
 from nocere.attacks.codes.checker import claims_exact
 from nocere.attacks.structure.checkers import linear_linf, tree_ensemble, tree_leaf_box
+from nocere.attacks.text.exhaustive import KIND as NOTES
+from nocere.attacks.text.exhaustive import notes_exhaustive
 from nocere.core.candidate import Candidate, Judge, Proof
 from nocere.core.case import Case
 from nocere.threats.base import PerturbationSet
@@ -40,6 +42,7 @@ CHECKERS: dict[str, Checker] = {
     "tree_leaf_box": tree_leaf_box,
     "tree_ensemble": tree_ensemble,
     "claims_exact": claims_exact,
+    NOTES: notes_exhaustive,
 }
 
 
