@@ -7,8 +7,10 @@ from functools import lru_cache
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
 from nocere.clinical.notes.mentions import Finder
 from nocere.clinical.notes.model import Assertion, Mention, Scan, Span
+from nocere.clinical.notes.quantities import quantities
 from nocere.clinical.notes.sections import sections
 from nocere.clinical.notes.sentences import sentences
+from nocere.clinical.notes.sides import sides
 from nocere.clinical.notes.words import Words, words
 
 
@@ -32,7 +34,7 @@ def _scan(text: str, lexicon: Lexicon) -> Scan:
         while heads[section].end <= start:
             section += 1
         mentions.append(Mention(start, end, e.concept, e.code, e.system, Assertion(), sentence, section))
-    return Scan(text, tuple(heads), tuple(parts), tuple(mentions), (), ())
+    return Scan(text, tuple(heads), tuple(parts), tuple(mentions), tuple(quantities(text, of)), tuple(sides(of)))
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ from nocere.clinical.notes.model import Span
 _END = re.compile(r"[.!?]+[\"'’”)\]]*(?=\s|,|$)|\n")
 _TITLES = frozenset(
     (
-        "dr", "mr", "mrs", "ms", "prof", "st", "vs", "e.g", "i.e", "cf", "approx", "no", "fig",
+        "dr", "mr", "mrs", "ms", "prof", "st", "vs", "e.g", "i.e", "cf", "approx",
     )
 )  # fmt: skip
 _SHORT = frozenset(
@@ -64,10 +64,12 @@ def _stops(text: str, start: int, at: int, end: int) -> bool:
         return rest[1:].lstrip()[:1].isupper() or rest[1:].lstrip()[:1].isdigit()
     if word in _TITLES:
         return False
-    if word.isdigit() and _NUMBERED.fullmatch(text, start, at):
+    if word in ("no", "fig") and rest[:1].isdigit():
         return False
-    if (word in _SHORT or len(word) == 1 or _DOTTED.fullmatch(word)) and not (word.isdigit()):
-        return not rest or (rest[0].isupper() and len(word) != 1)
+    if word.isdigit():  # the number of a list
+        return not _NUMBERED.fullmatch(text, start, at)
+    if word in _SHORT or len(word) == 1 or _DOTTED.fullmatch(word):
+        return not rest or rest[0].isupper()
     return True
 
 

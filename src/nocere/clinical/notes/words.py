@@ -73,6 +73,11 @@ class Trie(Generic[T]):
             node = node.after.setdefault(k, _Node())
         node.ends[singular(keys[-1]) if self._plurals else keys[-1]] = value
 
+    @property
+    def first(self) -> frozenset[str]:
+        """Words with which a sequence begins."""
+        return frozenset((*self._root.ends, *self._root.after))
+
     def longest(self, keys: Sequence[str], tight: Sequence[bool], at: int, stop: int) -> tuple[int, T] | None:
         """The longest sequence that begins with word `at` and ends before word `stop`: (position after it, value)."""
         node, found, i = self._root, None, at
