@@ -28,6 +28,7 @@ _PUBLIC = {
     "OneVsRest": "nocere.core.decision",
     "Softmax": "nocere.core.decision",
     "MultiLabel": "nocere.core.decision",
+    "verify": "nocere.clinical.notes.verify",
     "NocereError": "nocere.core.errors",
 }
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
