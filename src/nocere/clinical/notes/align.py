@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nocere.clinical.notes.atoms import Atom
 from nocere.clinical.notes.model import Edit, Grade
+from nocere.clinical.notes.naming import Atom
 
 
 def edits_of(

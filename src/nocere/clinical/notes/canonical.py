@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-from nocere.clinical.notes.atoms import Atom
 from nocere.clinical.notes.bags import row
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
+from nocere.clinical.notes.naming import Atom
 from nocere.clinical.notes.tokens import MONTHS
 from nocere.clinical.notes.verify import reader
 

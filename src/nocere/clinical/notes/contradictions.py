@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from nocere.clinical.notes.atoms import Atom
 from nocere.clinical.notes.bags import bag
 from nocere.clinical.notes.model import REASONS, Grade
+from nocere.clinical.notes.naming import Atom
 
 CONTRADICTIONS = frozenset(REASONS[REASONS.index("negation") : REASONS.index("heading") + 1])
 """Reasons of grade D: both texts are understood, and they contradict each other."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 TokenKind: TypeAlias = Literal["word", "number", "measure", "date", "mark", "break", "odd"]
+Keys: TypeAlias = tuple[str, ...]
 
 MONTHS = {
     name: number

@@ -13,10 +13,11 @@ from functools import lru_cache
 
 from nocere.clinical.notes.agreement import disagreement
 from nocere.clinical.notes.align import edits_of
-from nocere.clinical.notes.atoms import Atom, Chunk, Reader
+from nocere.clinical.notes.atoms import Chunk, Reader
 from nocere.clinical.notes.contradictions import CONTRADICTIONS, Difference, differences
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
 from nocere.clinical.notes.model import Edit, Grade, Verified
+from nocere.clinical.notes.naming import Atom
 from nocere.clinical.notes.scan import scan
 
 _ORDER = ("A", "B", "C")

@@ -1,0 +1,133 @@
+"""Atoms: concepts of the lexicon and neutral phrases found in tokens, and every other token as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nocere.clinical.notes import compounds
+from nocere.clinical.notes.forms import singular
+from nocere.clinical.notes.lettering import Lettering
+from nocere.clinical.notes.lexicon import ATC, Entry, Lexicon
+from nocere.clinical.notes.tokens import Keys, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A canonical value and where it stands.
+
+    `surface` is equal for wordings of grade A, `same` also for those of one concept (B), `wide` also for those of one
+    umbrella (C). `kind` is "concept", "phrase" or that of the token.
+    """
+
+    start: int
+    end: int
+    surface: str
+    same: str
+    wide: str
+    kind: str
+    entry: Entry | None = None
+
+
+class Naming:
+    """Surfaces of concepts and phrases, as the passes before read them."""
+
+    def __init__(self, lexicon: Lexicon, lettering: Lettering, read: Callable[[str], Keys]) -> None:
+        self._lettering = lettering
+        self._read = read
+        self._names: dict[str, list[tuple[Keys, Entry]]] = {}
+        self._phrases: dict[str, list[tuple[Keys, str]]] = {}
+        self.wordings: dict[str, str] = {}
+        self._build(lexicon)
+
+    def apply(self, tokens: list[Token]) -> tuple[Atom, ...]:
+        found: list[Atom] = []
+        i = 0
+        while i < len(tokens):
+            name = self._name(tokens, i)
+            phrase = None if name else self._phrase(tokens, i)
+            t = tokens[i]
+            if name:
+                length, entry = name
+                found.append(_atom(entry, t.start, tokens[i + length - 1].end))
+            elif phrase:
+                length, group = phrase
+                key = f"~{group}"
+                found.append(Atom(t.start, tokens[i + length - 1].end, key, key, key, "phrase"))
+            else:
+                length = 1
+                found.append(Atom(t.start, t.end, t.key, t.key, t.key, t.kind))
+            i += length
+        return tuple(found)
+
+    def _name(self, tokens: list[Token], i: int) -> tuple[int, Entry] | None:
+        for keys, entry in self._names.get(tokens[i].key, ()) or self._names.get(singular(tokens[i].key), ()):
+            here = tokens[i : i + len(keys)]
+            if len(here) < len(keys) or any(a.key != k for a, k in zip(here[:-1], keys, strict=False)):
+                continue
+            last = here[-1].key
+            if keys[-1] not in (last, singular(last)):
+                continue
+            return None if self._part_of_another(tokens, i, len(keys), entry) else (len(keys), entry)
+        return None
+
+    @staticmethod
+    def _part_of_another(tokens: list[Token], i: int, length: int, entry: Entry) -> bool:
+        drug = entry.system == ATC
+        first = tokens[i]
+        after = tokens[i + length] if i + length < len(tokens) else None
+        if i:
+            before = tokens[i - 1]
+            if (
+                first.joined
+                or (first.glued and before.kind in ("odd", "word", "number"))
+                or (before.kind == "odd" and first.glued)
+            ):
+                return True
+            if not drug and before.kind == "word" and compounds.before(before.key):
+                return True
+            if first.glued and before.key in ("/", "-", "+"):
+                return drug
+        if after is None:
+            return False
+        if after.joined or (after.glued and after.kind in ("odd", "word", "number")):
+            return True
+        if after.glued and after.key in ("/", "-", "+") and drug:
+            return True
+        return after.kind in ("word", "number", "mark") and compounds.after(after.key, drug)
+
+    def _phrase(self, tokens: list[Token], i: int) -> tuple[int, str] | None:
+        for keys, group in self._phrases.get(tokens[i].key, ()):
+            if tuple(t.key for t in tokens[i : i + len(keys)]) == keys:
+                return len(keys), group
+        return None
+
+    def _build(self, lexicon: Lexicon) -> None:
+        rows: dict[Keys, Entry] = {}
+        for entry in lexicon.entries:
+            form = self._read(entry.surface)
+            if form:
+                rows.setdefault(form, entry)
+        for form, entry in list(rows.items()):
+            bare = tuple(k.removesuffix("'s") for k in form)
+            for variant in (*self._lettering.cases(form), (*form[:-1], singular(form[-1])), bare):
+                rows.setdefault(variant, entry)
+        for form, entry in rows.items():
+            self._names.setdefault(form[0], []).append((form, entry))
+        for options in self._names.values():
+            options.sort(key=lambda option: -len(option[0]))
+        for phrase in lexicon.phrases:
+            form = self._read(phrase.phrase)
+            self._phrases.setdefault(form[0], []).append((form, phrase.group))
+            self.wordings.setdefault(f"~{phrase.group}", " ".join(form))
+        for others in self._phrases.values():
+            others.sort(key=lambda option: -len(option[0]))
+
+
+def _atom(entry: Entry, start: int, end: int) -> Atom:
+    surface = f"{entry.surface}|{entry.concept}"
+    if entry.relation == "narrower":
+        return Atom(start, end, surface, surface, surface, "concept", entry)
+    same = f"={entry.concept}"
+    wide = f"^{entry.umbrella}" if entry.umbrella else same
+    return Atom(start, end, surface, same, wide, "concept", entry)
