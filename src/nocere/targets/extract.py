@@ -39,7 +39,7 @@ def structure_of(
         return None
     try:
         scalers, model = _taken_apart(estimator)
-        made = _linear(model, scalers, decision) or _trees(model, scalers, decision, estimator)
+        made = linear_form(model, scalers, decision) or _trees(model, scalers, decision, estimator)
         return made if made is not None and _agrees(made, decision, scores, int(estimator.n_features_in_)) else None
     except Exception:  # estimators of many makes: whatever does not fit has no structure
         return None
@@ -74,7 +74,8 @@ def _affine(scalers: list[Any], d: int) -> tuple[NDArray[np.float64], NDArray[np
     return slope, shift
 
 
-def _linear(model: Any, scalers: list[Any], decision: Decision) -> LinearForm | None:
+def linear_form(model: Any, scalers: list[Any], decision: Decision) -> LinearForm | None:
+    """Weights of a linear model behind scalers, not compared with it yet; None where it has none."""
     from sklearn.multiclass import OneVsRestClassifier
 
     if isinstance(model, OneVsRestClassifier):

@@ -19,6 +19,13 @@ from nocere.targets.base import Access, check_scores, to_logits
 from nocere.targets.extract import structure_of
 
 
+def state_of(estimator: Any) -> str:
+    """A hash of an estimator, or a list of them, as it is pickled."""
+    # Pickled twice: the first round settles which equal strings are one object, which pickles would tell apart.
+    again = pickle.loads(pickle.dumps(estimator))
+    return hashlib.sha256(pickle.dumps(again)).hexdigest()
+
+
 @register("target", "sklearn", source="scikit-learn estimator API")
 class SklearnTarget:
     """A fitted scikit-learn estimator or pipeline on flattened stored values [n, C*H*W].
@@ -54,9 +61,7 @@ class SklearnTarget:
         self.access: frozenset[Access] = frozenset(granted)
 
     def state(self) -> str:
-        # Pickled twice: the first round settles which equal strings are one object, which pickles would tell apart.
-        again = pickle.loads(pickle.dumps(self._estimator))
-        return hashlib.sha256(pickle.dumps(again)).hexdigest()
+        return state_of(self._estimator)
 
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         x = numpy(batch.x)
