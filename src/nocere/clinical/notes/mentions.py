@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nocere.clinical.notes.forms import key
+from nocere.clinical.notes.forms import key, singular
 from nocere.clinical.notes.lexicon import Entry, Lexicon
 from nocere.clinical.notes.words import Trie, Words, words
 
@@ -29,19 +29,23 @@ class Finder:
         self._trie: Trie[Entry] = Trie(plurals=True)
         for entry in lexicon.entries:
             self._trie.add(words(key(entry.surface)).keys, entry)
+        self._first = self._trie.first
 
-    def find(self, text: str, of: Words, spans: Sequence[tuple[int, int]]) -> list[Found]:
+    def find(self, of: Words, spans: Sequence[tuple[int, int]]) -> list[Found]:
         """Mentions inside the spans of words (sentences), in order, none overlapping another."""
         found: list[Found] = []
-        keys, tight, longest = of.keys, of.tight, self._trie.longest
-        for at, stop in spans:
-            while at < stop:
-                hit = longest(keys, tight, at, stop)
-                if hit and _case(hit[1].surface, text[of.starts[at] : of.ends[hit[0] - 1]]):
-                    found.append(Found(at, *hit))
-                    at = hit[0]
-                else:
-                    at += 1
+        keys, first = of.keys, self._first
+        begins = [i for i, k in enumerate(keys) if k in first or singular(k) in first]
+        done, span = 0, 0
+        for at in begins:
+            if at < done:
+                continue
+            while spans[span][1] <= at:
+                span += 1
+            hit = self._trie.longest(of, at, spans[span][1])
+            if hit and _case(hit[1].surface, of.text[of.starts[at] : of.ends[hit[0] - 1]]):
+                found.append(Found(at, *hit))
+                done = hit[0]
         return found
 
 

@@ -23,12 +23,13 @@ _AGE = re.compile(
     re.I,
 )
 _AGES = {"y": "year", "m": "month", "w": "week", "d": "day"}
+_GLUED = re.compile(r"[qx]\d")  # q6h, x3
 _REST = re.compile(r"[^\W_]+")
 _BETWEEN = frozenset(
     (
         "of", "is", "was", "are", "were", "at", "to", "in", "the", "on", "from", "between", "level", "reading", "count",
         "today", "currently", "measured", "elevated", "low", "high", "stable", "around", "about", "approximately",
-        "ranging", ":", "=", "(", "~",
+        "ranging", ":", "=", "(", "~", "<", ">", "≤", "≥",
     )
 )  # fmt: skip
 _BEFORE_YEAR = frozenset(("in", "since", "of", "from", "during", "until", "by", "year", "early", "late", "mid"))
@@ -65,40 +66,33 @@ REACH = 3
 
 
 class _Name(NamedTuple):
-    """What the next number is a value of, its usual unit, and the last word at which that number may begin."""
+    """What the next number is a value of, its usual unit, and the word after the name."""
 
     kind: QuantityKind
     name: str
     usual: str
-    until: int
+    after: int
 
 
 def quantities(text: str, of: Words) -> list[Quantity]:
     """Quantities in order, none overlapping another."""
     found: list[Quantity] = []
-    keys, starts = of.keys, of.starts
-    triggers = _triggers()
+    keys, starts, triggers = of.keys, of.starts, _triggers()
     name: _Name | None = None
     done, n = 0, len(keys)
-    for i in range(n):
-        key = keys[i]
+    for i in [i for i, k in enumerate(keys) if "0" <= k[0] <= "9" or k in triggers or _GLUED.match(k)]:
         if starts[i] < done:
             continue
-        digit = key[0].isdigit()
-        if not digit and key not in triggers and not (key[0] in "qx" and key[1:2].isdigit()):
-            if name and key not in _BETWEEN:
-                name = None
-            continue
-        if name and i > name.until:
+        key = keys[i]
+        if name and (i > name.after + REACH or any(k not in _BETWEEN for k in keys[name.after : i])):
             name = None
-        new: list[Quantity] = []
-        if digit:
+        if "0" <= key[0] <= "9":
             new = _amount(text, starts[i], keys[i - 1] if i else "", name)
-        elif (heard := named().longest(keys, of.tight, i, n)) and (key != "hr" or text[starts[i]] == "H"):
-            name, done = _Name(*heard[1], heard[0] + REACH), of.ends[heard[0] - 1]
+        elif (heard := named().longest(of, i, n)) and (key != "hr" or text[starts[i]] == "H"):
+            name, done = _Name(*heard[1], heard[0]), of.ends[heard[0] - 1]
             continue
         elif key in ("age", "aged"):
-            name = _Name("age", "year", "", i + REACH)
+            name = _Name("age", "year", "", i + 1)
             continue
         else:
             new = _worded(text, of, i, name)
@@ -120,7 +114,7 @@ def _triggers() -> frozenset[str]:
 def _worded(text: str, of: Words, i: int, name: _Name | None) -> list[Quantity]:
     """What begins at a word or a mark."""
     key, at = of.keys[i], of.starts[i]
-    if hit := said().longest(of.keys, of.tight, i, len(of.keys)):
+    if hit := said().longest(of, i, len(of.keys)):
         end = of.ends[hit[0] - 1]
         if text[end - 1] == "." and closes(text, end):
             end -= 1

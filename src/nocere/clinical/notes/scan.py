@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from nocere.clinical.notes.context import assertions
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
 from nocere.clinical.notes.mentions import Finder
-from nocere.clinical.notes.model import Assertion, Mention, Scan, Span
+from nocere.clinical.notes.model import Mention, Scan, Span
 from nocere.clinical.notes.quantities import quantities
-from nocere.clinical.notes.sections import sections
+from nocere.clinical.notes.sections import reading, sections
 from nocere.clinical.notes.sentences import sentences
 from nocere.clinical.notes.sides import sides
 from nocere.clinical.notes.words import Words, words
@@ -24,17 +25,22 @@ def _scan(text: str, lexicon: Lexicon) -> Scan:
     finder = _finder(lexicon)
     parts, heads, of = sentences(text), sections(text), words(text)
     spans = _words_of(parts, of)
-    found = finder.find(text, of, spans)
-    mentions: list[Mention] = []
+    found = finder.find(of, spans)
+    places: list[tuple[int, int, int, int]] = []
     sentence = section = 0
-    for first, after, e in found:
+    for first, after, _ in found:
         start, end = of.starts[first], of.ends[after - 1]
         while parts[sentence].end < end:
             sentence += 1
         while heads[section].end <= start:
             section += 1
-        mentions.append(Mention(start, end, e.concept, e.code, e.system, Assertion(), sentence, section))
-    return Scan(text, tuple(heads), tuple(parts), tuple(mentions), tuple(quantities(text, of)), tuple(sides(of)))
+        places.append((start, end, sentence, section))
+    asserted = assertions(of, spans, [(f.first, f.after) for f in found], [reading(heads[p[3]].kind) for p in places])
+    mentions = tuple(
+        Mention(start, end, f.entry.concept, f.entry.code, f.entry.system, what, sentence, section)
+        for f, (start, end, sentence, section), what in zip(found, places, asserted, strict=True)
+    )
+    return Scan(text, tuple(heads), tuple(parts), mentions, tuple(quantities(text, of)), tuple(sides(of)))
 
 
 @lru_cache(maxsize=8)

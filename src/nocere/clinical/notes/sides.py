@@ -7,8 +7,10 @@ from nocere.clinical.notes.words import Words
 
 _SIDES: dict[str, Side] = {
     "left": "left", "leftward": "left", "lt": "left", "right": "right", "rightward": "right", "rt": "right",
-    "bilateral": "bilateral", "bilaterally": "bilateral", "b/l": "bilateral", "l": "left", "r": "right",
+    "bilateral": "bilateral", "bilaterally": "bilateral", "both": "bilateral", "l": "left", "r": "right",
 }  # fmt: skip
+_BEGIN = frozenset((*_SIDES, "b"))
+_LETTERS = frozenset(("l", "r", "lt", "rt"))
 _NOT_LEFT_BEFORE = frozenset(
     [
         "he",
@@ -71,20 +73,19 @@ def sides(of: Words) -> list[Laterality]:
     found: list[Laterality] = []
     keys = of.keys
     last = len(keys) - 1
-    for i, key in enumerate(keys):
-        side = _SIDES.get(key)
-        if side is None:
-            if key == "both" and i < last and (keys[i + 1] == "sides" or keys[i + 1].rstrip("s") in _PARTS):
-                found.append(Laterality(of.starts[i], of.ends[i], "bilateral"))
-            elif key == "b" and keys[i : i + 3] == ["b", "/", "l"]:
-                found.append(Laterality(of.starts[i], of.ends[i + 2], "bilateral"))
-            continue
+    for i in [i for i, k in enumerate(keys) if k in _BEGIN]:
+        key = keys[i]
         before, after = keys[i - 1] if i else "", keys[i + 1] if i < last else ""
-        if key in ("l", "r", "lt", "rt") and (after not in _PARTS or before == "/"):
+        side, end = _SIDES.get(key), of.ends[i]
+        if key == "b":
+            side, end = ("bilateral", of.ends[i + 2]) if keys[i : i + 3] == ["b", "/", "l"] else (None, end)
+        elif (
+            (key == "both" and after != "sides" and after.rstrip("s") not in _PARTS)
+            or (key in _LETTERS and (after not in _PARTS or before == "/"))
+            or (key == "left" and before in _NOT_LEFT_BEFORE and after in _NOT_LEFT_AFTER)
+            or (key == "right" and (after in _NOT_RIGHT_AFTER or before == "all"))
+        ):
             continue
-        if key == "left" and before in _NOT_LEFT_BEFORE and after in _NOT_LEFT_AFTER:
-            continue
-        if key == "right" and (after in _NOT_RIGHT_AFTER or before == "all"):
-            continue
-        found.append(Laterality(of.starts[i], of.ends[i], side))
+        if side:
+            found.append(Laterality(of.starts[i], end, side))
     return found

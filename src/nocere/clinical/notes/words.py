@@ -19,32 +19,24 @@ _GAP = re.compile(r"[ \t\u00a0]*\r?\n?[ \t\u00a0]*|[-‐‑]")
 class Words:
     """Runs of letters and digits, and single marks; blanks and hyphens are between them.
 
-    `keys[i]` is the folded word, `tight[i]` whether only blanks, one line break or a hyphen stand between it and the
-    word before. All four have one item a word.
+    `keys[i]` is the folded word, `starts` and `ends` its place in `text`.
     """
 
+    text: str
     keys: list[str]
     starts: list[int]
     ends: list[int]
-    tight: list[bool]
+
+    def tight(self, i: int) -> bool:
+        """Whether only blanks, one line break or a hyphen stand between word `i` and the one before."""
+        gap = self.text[self.ends[i - 1] : self.starts[i]]
+        return gap == " " or _GAP.fullmatch(gap) is not None
 
 
 def words(text: str) -> Words:
     """The words of a text in order."""
-    keys: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    tight: list[bool] = []
-    before = 0
-    for match in _WORD.finditer(text):
-        start, end = match.span()
-        keys.append(fold(match.group()))
-        starts.append(start)
-        ends.append(end)
-        gap = text[before:start]
-        tight.append(not gap or gap in " -" or _GAP.fullmatch(gap) is not None)
-        before = end
-    return Words(keys, starts, ends, tight)
+    spans = [match.span() for match in _WORD.finditer(text)]
+    return Words(text, [fold(text[a:b]) for a, b in spans], [a for a, _ in spans], [b for _, b in spans])
 
 
 class _Node(Generic[T]):
@@ -75,17 +67,18 @@ class Trie(Generic[T]):
 
     @property
     def first(self) -> frozenset[str]:
-        """Words with which a sequence begins."""
+        """Words with which a sequence begins; of sequences of one word, as they are kept (singular)."""
         return frozenset((*self._root.ends, *self._root.after))
 
-    def longest(self, keys: Sequence[str], tight: Sequence[bool], at: int, stop: int) -> tuple[int, T] | None:
+    def longest(self, of: Words, at: int, stop: int) -> tuple[int, T] | None:
         """The longest sequence that begins with word `at` and ends before word `stop`: (position after it, value)."""
         node, found, i = self._root, None, at
+        keys = of.keys
         while True:
-            k = keys[i]
-            if (value := node.ends.get(singular(k) if self._plurals else k)) is not None:
+            key = keys[i]
+            if (value := node.ends.get(singular(key) if self._plurals else key)) is not None:
                 found = (i + 1, value)
             i += 1
-            if (following := node.after.get(k)) is None or i >= stop or not tight[i]:
+            if (following := node.after.get(key)) is None or i >= stop or not of.tight(i):
                 return found
             node = following

@@ -1,0 +1,243 @@
+"""Whether a text asserts a mention: negated, possible, hypothetical, historical, of another person.
+
+In the tradition of ConText (Harkema et al. 2009, J Biomed Inform 42:839): a cue before or after a mention sets a
+property, as far as its scope reaches. A scope ends with its sentence, after `reach` words, or at a cue that stops it
+("but", "positive for"). Cues that set and stop nothing only keep a shorter one from being read ("no change").
+
+data/context.tsv is of our own writing. In a phrase `a|b` and `{a|b c}` are alternatives, `[a|b c]` may be absent, `#`
+is a number, `#year` a year, `<kin>` a relative and `<other>` another person. `sets` and `stops` join properties by "+";
+"all" stops every one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal, NamedTuple, TypeAlias, cast
+
+from nocere.clinical.notes.forms import fold
+from nocere.clinical.notes.model import Assertion, Person
+from nocere.clinical.notes.words import Trie, Words
+
+Property: TypeAlias = Literal["negated", "possible", "hypothetical", "historical", "family", "other"]
+PROPERTIES: tuple[Property, ...] = ("negated", "possible", "hypothetical", "historical", "family", "other")
+_NEW_SCOPE: dict[Property, tuple[Property, ...]] = {
+    "negated": ("possible",),
+    "possible": ("negated",),
+    "hypothetical": ("negated", "possible"),
+    "family": ("negated", "possible"),
+    "other": ("negated", "possible"),
+}
+"""What a cue of a property also stops, unless it stands directly behind the other one ("no suspected")."""
+_SLOT = re.compile(r"\[[^\]]+\]|\{[^}]+\}|\S+")
+_KIN = (
+    "mother father mom dad brother brothers sister sisters sibling siblings aunt aunts uncle uncles grandmother "
+    "grandfather grandparent grandparents parent parents cousin cousins daughter daughters son sons twin niece nephew "
+    "relative relatives"
+)
+_OTHERS = (
+    "husband wife spouse boyfriend girlfriend fiance fiancee partner roommate roommates coworker coworkers colleague "
+    "colleagues friend friends neighbor neighbors classmate classmates donor caregiver stepmother stepfather stepson "
+    "stepdaughter"
+)
+_PEOPLE = {w + s: name for name, of in (("<kin>", _KIN), ("<other>", _OTHERS)) for w in of.split() for s in ("", "'s")}
+_JOINS = frozenset(("and", "or", "nor", "&"))
+_PRESENT = Assertion()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a cue does; direction "either" is forward if a mention follows in its scope, else backward."""
+
+    sets: tuple[Property, ...] = ()
+    direction: str = "forward"
+    reach: int = 0
+    stops: frozenset[Property] = frozenset()
+
+
+class Cue(NamedTuple):
+    """A rule found in a text: its first word and the one after its last."""
+
+    first: int
+    after: int
+    rule: Rule
+
+
+@cache
+def rules() -> Trie[Rule]:
+    """The packaged rules."""
+    table: dict[tuple[str, ...], Rule] = {}
+    text = files("nocere.clinical.notes").joinpath("data/context.tsv").read_text(encoding="utf-8")
+    for line in text.splitlines()[1:]:
+        phrase, sets, direction, reach, stops = line.split("\t")
+        stopped = PROPERTIES if stops == "all" else _properties(stops)
+        for way in expanded(phrase):
+            old = table.get(way, Rule())
+            both = frozenset((*old.stops, *stopped))
+            if sets or not old.sets:
+                table[way] = Rule(_properties(sets), direction, int(reach or 0), both)
+            else:
+                table[way] = Rule(old.sets, old.direction, old.reach, both)
+    trie: Trie[Rule] = Trie()
+    for way, rule in table.items():
+        trie.add(way, rule)
+    return trie
+
+
+def expanded(phrase: str) -> list[tuple[str, ...]]:
+    """All sequences of words that a phrase of the table stands for."""
+    slots: list[tuple[tuple[str, ...], ...]] = []
+    for part in _SLOT.findall(phrase):
+        group = part[0] in "[{" and len(part) > 1
+        choices = tuple(tuple(map(fold, c.split())) for c in (part[1:-1] if group else part).split("|"))
+        slots.append(((), *choices) if part[0] == "[" else choices)
+    return [tuple(itertools.chain(*way)) for way in itertools.product(*slots)]
+
+
+def assertions(
+    of: Words, spans: Sequence[tuple[int, int]], mentions: Sequence[tuple[int, int]], readings: Sequence[str]
+) -> list[Assertion]:
+    """What is asserted of each mention.
+
+    Args:
+        of: the words of the text.
+        spans: first word and the one after the last of each sentence.
+        mentions: the same of each mention, in order, each within a sentence.
+        readings: what the heading above each mention says of it ("" or a property).
+    """
+    numbered = Words(of.text, [_class(k) for k in of.keys], of.starts, of.ends)
+    first = _first()
+    found: list[Assertion] = []
+    carried: list[Rule] = []
+    m, n = 0, len(mentions)
+    for s, (begin, end) in enumerate(spans):
+        here = m
+        while m < n and mentions[m][0] < end:
+            m += 1
+        carried = carried if carried and _item(of, spans, s) else []
+        opens = end > begin and of.keys[end - 1] == ":"
+        if here == m and not opens:
+            continue
+        inside = mentions[here:m]
+        cues = _cues(numbered, first, begin, end, inside)
+        marks = [set(_properties(r)) for r in readings[here:m]]
+        for rule in carried:
+            _forward(Cue(begin, begin, rule), cues, end, inside, marks)
+        for i, cue in enumerate(cues):
+            if cue.rule.sets:
+                reached = cue.rule.direction != "backward" and _forward(cue, cues[i + 1 :], end, inside, marks)
+                if cue.rule.direction == "backward" or (cue.rule.direction == "either" and not reached):
+                    _backward(cue, cues[:i], begin, of, inside, marks)
+        if opens:
+            carried = [c.rule for i, c in enumerate(cues) if c.rule.sets and _limit(c, cues[i + 1 :], end) == end]
+        found.extend(_assertion(mark) for mark in marks)
+    return found
+
+
+@cache
+def _first() -> frozenset[str]:
+    return rules().first
+
+
+def _class(key: str) -> str:
+    """A word as rules name it: numbers, years, relatives and other people by class."""
+    if "0" <= key[0] <= "9":
+        return "#year" if len(key) == 4 and key[:2] in ("19", "20") else "#"
+    return _PEOPLE.get(key, key)
+
+
+def _properties(joined: str) -> tuple[Property, ...]:
+    return cast("tuple[Property, ...]", tuple(joined.split("+"))) if joined else ()
+
+
+def _item(of: Words, spans: Sequence[tuple[int, int]], s: int) -> bool:
+    """Whether a sentence is an item of a list that goes on: a bullet on the next line."""
+    gap = of.text[of.ends[spans[s - 1][1] - 1] : of.starts[spans[s][0]]]
+    return gap.count("\n") == 1 and any(mark in gap for mark in "-•*·")
+
+
+def _cues(of: Words, first: frozenset[str], begin: int, end: int, mentions: Sequence[tuple[int, int]]) -> list[Cue]:
+    """Cues of a sentence outside of its mentions: leftmost, then longest."""
+    found: list[Cue] = []
+    at = begin
+    for start, after in (*mentions, (end, end)):
+        while at < start:
+            if of.keys[at] in first and (hit := rules().longest(of, at, start)):
+                found.append(Cue(at, *hit))
+                at = hit[0]
+            else:
+                at += 1
+        at = after
+    return found
+
+
+def _stops(cue: Cue, other: Cue, gap: int) -> bool:
+    """Whether another cue ends the scope of this one; `gap` counts the words between them."""
+    for p in cue.rule.sets:
+        if p in other.rule.stops:
+            return True
+        if gap and any(p in _NEW_SCOPE.get(q, ()) for q in other.rule.sets if q not in cue.rule.sets):
+            return True
+    return False
+
+
+def _limit(cue: Cue, later: Sequence[Cue], end: int) -> int:
+    """The word at which the scope after a cue ends."""
+    limit = min(end, cue.after + cue.rule.reach) if cue.rule.reach else end
+    for other in later:
+        if other.first >= limit:
+            break
+        if _stops(cue, other, other.first - cue.after) and (other.rule.direction != "backward" or other.rule.stops):
+            return other.first
+    return limit
+
+
+def _forward(
+    cue: Cue, later: Sequence[Cue], end: int, mentions: Sequence[tuple[int, int]], marks: Sequence[set[Property]]
+) -> bool:
+    limit = _limit(cue, later, end)
+    reached = False
+    for (start, _), mark in zip(mentions, marks, strict=True):
+        if cue.after <= start < limit:
+            mark.update(cue.rule.sets)
+            reached = True
+    return reached
+
+
+def _backward(
+    cue: Cue,
+    earlier: Sequence[Cue],
+    begin: int,
+    of: Words,
+    mentions: Sequence[tuple[int, int]],
+    marks: Sequence[set[Property]],
+) -> None:
+    """Marks mentions before a cue: the nearest, and those that a list joins to it ("fever, cough and pain were")."""
+    limit = max(begin, cue.first - cue.rule.reach) if cue.rule.reach else begin
+    for other in reversed(earlier):
+        if other.after <= limit:
+            break
+        if _stops(cue, other, cue.first - other.after):
+            limit = other.after
+            break
+    joined = False
+    for i in range(cue.first - 1, limit - 1, -1):
+        if of.keys[i] in _JOINS:
+            joined = True
+        elif of.keys[i] == "," and not joined and i < cue.first - 1:
+            limit = i + 1
+            break
+    for (_, after), mark in zip(mentions, marks, strict=True):
+        if limit < after <= cue.first:
+            mark.update(cue.rule.sets)
+
+
+def _assertion(marks: set[Property]) -> Assertion:
+    if not marks:
+        return _PRESENT
+    person: Person = "family" if "family" in marks else "other" if "other" in marks else "patient"
+    return Assertion("negated" in marks, "possible" in marks, "hypothetical" in marks, "historical" in marks, person)
