@@ -3,45 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+from nocere.clinical.notes.atoms import Chunk
 from nocere.clinical.notes.model import Edit, Grade
 from nocere.clinical.notes.naming import Atom
 
 
-def edits_of(
-    original: str, edited: str, before: Sequence[Atom], after: Sequence[Atom], window: tuple[int, int, int, int]
-) -> list[Edit]:
-    """Graded edits between two texts whose atoms are equal in their widest value.
-
-    Args:
-        original: the text before.
-        edited: the text after.
-        before: atoms of the original inside the window; offsets are into the text.
-        after: as many of the edited text.
-        window: start and end in the original, start and end in the edited text; outside they are the same.
-    """
+@lru_cache(16_384)
+def edits_of(mine: Chunk, theirs: Chunk) -> tuple[Edit, ...]:
+    """Graded edits between two parts whose atoms are equal in their widest value; offsets are into the first."""
+    before, after = mine.atoms, theirs.atoms
     found: list[Edit] = []
-    here, end, there, finish = window
-    i = 0
+    here = there = i = 0
     while i < len(before):
-        _gap(found, original, edited, (here, before[i].start, there, after[i].start))
+        _gap(found, here, mine.text[here : before[i].start], theirs.text[there : after[i].start])
         j, here, there = i + 1, before[i].end, after[i].end
         # Atoms that share their characters (BP: blood, pressure) belong to one edit.
         while j < len(before) and (before[j].start < here or after[j].start < there):
             here, there = max(here, before[j].end), max(there, after[j].end)
             j += 1
-        old, new = original[before[i].start : here], edited[after[i].start : there]
+        old, new = mine.text[before[i].start : here], theirs.text[after[i].start : there]
         if old != new:
-            found.append(_edit(before[i].start, here, old, new, before[i:j], after[i:j]))
+            found.append(_edit(before[i].start, old, new, before[i:j], after[i:j]))
         i = j
-    _gap(found, original, edited, (here, end, there, finish))
-    return found
+    _gap(found, here, mine.text[here:], theirs.text[there:])
+    return tuple(found)
 
 
-def _gap(found: list[Edit], original: str, edited: str, window: tuple[int, int, int, int]) -> None:
+def placed(edits: Sequence[Edit], by: int) -> list[Edit]:
+    """The edits of a part at its place in the text."""
+    return [
+        Edit(e.start + by, e.end + by, e.before, e.after, e.grade, e.why, e.concept, e.codes, e.evidence) for e in edits
+    ]
+
+
+def _gap(found: list[Edit], start: int, old: str, new: str) -> None:
     """An edit of what stands between atoms: blanks, articles, the comma of a list, a full stop at the end."""
-    start, end, begin, finish = window
-    old, new = original[start:end], edited[begin:finish]
     if old == new:
         return
     common = 0
@@ -52,11 +50,12 @@ def _gap(found: list[Edit], original: str, edited: str, window: tuple[int, int, 
         tail += 1
     old, new = old[common : len(old) - tail], new[common : len(new) - tail]
     why = "Blanks, an article or punctuation that says nothing."
-    found.append(Edit(start + common, end - tail, old, new, "A", why))
+    found.append(Edit(start + common, start + common + len(old), old, new, "A", why))
 
 
-def _edit(start: int, end: int, old: str, new: str, before: Sequence[Atom], after: Sequence[Atom]) -> Edit:
+def _edit(start: int, old: str, new: str, before: Sequence[Atom], after: Sequence[Atom]) -> Edit:
     grade: Grade = "A"
+    end = start + len(old)
     named = next(((b.entry, a.entry) for b, a in zip(before, after, strict=True) if b.entry and a.entry), None)
     if any(b.surface != a.surface for b, a in zip(before, after, strict=True)):
         grade = "B" if all(b.same == a.same for b, a in zip(before, after, strict=True)) else "C"

@@ -8,6 +8,7 @@ itself, and what was read of it is kept.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -19,11 +20,11 @@ from nocere.clinical.notes.naming import Atom, Naming
 from nocere.clinical.notes.passes import articles, commas, without_stop
 from nocere.clinical.notes.tokens import Keys, Token
 
-# To the end of a line, or of a sentence before a capital letter.
-_CHUNK = re.compile(r"[^\n]*?(?:[.?!;][ \t]+(?=[A-Z])|[ \t]*\n[\r\n \t]*|\Z)", re.DOTALL)
+# What ends a part: a line break, or a full stop before a capital letter.
+_END = re.compile(r"[.?!;][ \t]+(?=[A-Z])|\n[\r\n \t]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """A part of a text with its atoms (offsets within the part) and their widest values."""
 
@@ -34,7 +35,24 @@ class Chunk:
 
 def split(text: str) -> list[str]:
     """The parts of a text, whose concatenation is the text."""
-    return [part for part in _CHUNK.findall(text) if part]
+    found: list[str] = []
+    start = 0
+    for match in _END.finditer(text):
+        found.append(text[start : match.end()])
+        start = match.end()
+    if start < len(text):
+        found.append(text[start:])
+    return found
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Parts that follow each other as one; offsets are within it."""
+    atoms: list[Atom] = []
+    at = 0
+    for chunk in chunks:
+        atoms.extend(replace(a, start=a.start + at, end=a.end + at) for a in chunk.atoms)
+        at += len(chunk.text)
+    return Chunk("".join(c.text for c in chunks), tuple(atoms), tuple(a.wide for a in atoms))
 
 
 class Reader:
@@ -61,12 +79,7 @@ class Reader:
 
     def atoms(self, text: str) -> tuple[Atom, ...]:
         """All atoms of a text; offsets are into the text."""
-        found: list[Atom] = []
-        at = 0
-        for chunk in self.chunks(text):
-            found.extend(replace(a, start=a.start + at, end=a.end + at) for a in chunk.atoms)
-            at += len(chunk.text)
-        return tuple(found)
+        return joined(self.chunks(text)).atoms
 
     def _chunk(self, part: str, final: bool) -> Chunk:
         tokens = self._read(part)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from nocere.clinical.notes.agreement import disagreement
-from nocere.clinical.notes.align import edits_of
-from nocere.clinical.notes.atoms import Chunk, Reader
+from nocere.clinical.notes.align import edits_of, placed
+from nocere.clinical.notes.atoms import Chunk, Reader, joined
 from nocere.clinical.notes.contradictions import CONTRADICTIONS, Difference, differences
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
 from nocere.clinical.notes.model import Edit, Grade, Verified
 from nocere.clinical.notes.naming import Atom
 from nocere.clinical.notes.scan import scan
+from nocere.clinical.notes.windows import Windows
 
 _ORDER = ("A", "B", "C")
 
@@ -58,28 +58,30 @@ class Verifier:
         self.lexicon = lexicon or load_lexicon()
         self._reader = reader(self.lexicon)
         self._chunks = self._reader.chunks(original)
+        self._windows = Windows(original, self.lexicon)
 
     def __call__(self, edited: str) -> Verified:
         """As `verify(original, edited)`."""
         if edited == self.original:
             return Verified(False, None, (), "The two texts are the same.", "unchanged")
-        chunks = self._reader.chunks(edited)
-        head, tail = _common(self._chunks, chunks)
-        mine, theirs = self._chunks[head : len(self._chunks) - tail], chunks[head : len(chunks) - tail]
-        start = sum(len(c.text) for c in chunks[:head])
-        before, after = _placed(mine, start), _placed(theirs, start)
-        if [a.wide for a in before] != [a.wide for a in after]:
-            return self._refused(edited, before, after)
-        end, finish = start + sum(len(c.text) for c in mine), start + sum(len(c.text) for c in theirs)
-        edits = edits_of(self.original, edited, before, after, (start, end, start, finish))
-        told = disagreement(scan(self.original, self.lexicon), scan(edited, self.lexicon), edits)
+        pairs = _paired(self._chunks, self._reader.chunks(edited))
+        if any(mine.wide != theirs.wide for mine, theirs in pairs if mine is not theirs):
+            return self._refused(edited)
+        edits: list[Edit] = []
+        at = 0
+        for mine, theirs in pairs:
+            if mine is not theirs:
+                edits.extend(placed(edits_of(mine, theirs), at))
+            at += len(mine.text)
+        told = self._windows.disagreement(edited, edits)
         if told:
             reason, why = told
             return Verified(False, "D" if reason in CONTRADICTIONS else None, tuple(edits), why, reason)
         grade: Grade = max((e.grade for e in edits if e.grade), key=_ORDER.index)
         return Verified(True, grade, tuple(edits))
 
-    def _refused(self, edited: str, before: list[Atom], after: list[Atom]) -> Verified:
+    def _refused(self, edited: str) -> Verified:
+        before, after = _differing(self._chunks, self._reader.chunks(edited))
         headings = [(s.start, s.body) for s in scan(self.original, self.lexicon).sections if s.kind]
         found = differences(self.original, edited, before, after, headings)
         edits = tuple(self._edit(edited, before, after, d) for d in found)
@@ -107,26 +109,37 @@ class Verifier:
         )
 
 
+def _paired(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> list[tuple[Chunk, Chunk]]:
+    """Parts side by side; where a sentence ends elsewhere in the two texts, what differs is one part."""
+    if len(mine) == len(theirs) and all(a is b or a.wide == b.wide for a, b in zip(mine, theirs, strict=True)):
+        return list(zip(mine, theirs, strict=True))
+    head, tail = _common(mine, theirs)
+    between = [joined(part[head : len(part) - tail]) for part in (mine, theirs)]
+    same = [*zip(mine[:head], mine[:head], strict=True)]
+    last = mine[len(mine) - tail :]
+    return [*same, (between[0], between[1]), *zip(last, last, strict=True)]
+
+
 def _common(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> tuple[int, int]:
-    """Parts that are the same at the beginning and at the end."""
+    """How many parts are the same at the beginning and at the end."""
     most = min(len(mine), len(theirs))
     head = 0
-    while head < most and mine[head].text == theirs[head].text and mine[head].wide == theirs[head].wide:
+    while head < most and _same(mine[head], theirs[head]):
         head += 1
     tail = 0
-    while (
-        tail < most - head
-        and mine[-1 - tail].text == theirs[-1 - tail].text
-        and mine[-1 - tail].wide == theirs[-1 - tail].wide
-    ):
+    while tail < most - head and _same(mine[-1 - tail], theirs[-1 - tail]):
         tail += 1
     return head, tail
 
 
-def _placed(chunks: Sequence[Chunk], start: int) -> list[Atom]:
-    """The atoms of parts at their place in the text."""
-    found: list[Atom] = []
-    for chunk in chunks:
-        found.extend(replace(a, start=a.start + start, end=a.end + start) for a in chunk.atoms)
-        start += len(chunk.text)
-    return found
+def _same(mine: Chunk, theirs: Chunk) -> bool:
+    return mine is theirs or (mine.text == theirs.text and mine.wide == theirs.wide)
+
+
+def _differing(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> tuple[list[Atom], list[Atom]]:
+    """The atoms of the parts that differ, at their places in the two texts."""
+    head, tail = _common(mine, theirs)
+    start = sum(len(c.text) for c in mine[:head])
+    runs = [joined(part[head : len(part) - tail]).atoms for part in (mine, theirs)]
+    first, second = ([replace(a, start=a.start + start, end=a.end + start) for a in run] for run in runs)
+    return first, second
