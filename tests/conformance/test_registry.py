@@ -16,6 +16,8 @@ from tests.coded import audited, judged
 from tests.coded import target as coded_target
 from tests.images import audit, cell, world
 from tests.structures import pictured
+from tests.worded import audited as audited_notes
+from tests.worded import world as noted
 
 from nocere.attacks.base import attack_json
 from nocere.cases.image import ImageCodec, array_case, read_pixels, write_png
@@ -57,23 +59,27 @@ def _pset_for(entry: Any) -> Any:
 def test_attack_runs_keeps_its_budget_and_repeats_itself(tmp_path: Path, entry: Any) -> None:
     attack = entry.make()
     structured = "structure" in attack.needs
-    on_claims = entry.facts.get("modality") == "claim"
-    if on_claims:
+    modality = entry.facts.get("modality", "image")
+    if modality == "claim":
         target = coded_target("lightgbm", "codes")
         cases = judged(target, 12)
+    elif modality == "note":
+        cases, target = noted(12)
     else:
         cases, target = pictured(entry.facts["model"], 12) if structured else world(12)
     if hasattr(attack, "draws"):
         attack = dataclasses.replace(attack, draws=30)
     pset = _pset_for(entry)
     fit = frozenset(r.id for r in cases.refs[:6]) if attack.scope == "group" else frozenset()
+    if entry.name == "notes.exhaustive":
+        pset = pset.at(1.0)  # a whole list at the usual radius is too long
     spec = cell(cases, (attack,), pset=pset, radii=(pset.radius,), fit=fit, access=target.access)
-    run = audited if on_claims else audit
+    run = {"claim": audited, "note": audited_notes, "image": audit}[modality]
     one = run(tmp_path / "1", cases, target, spec, lanes=5)
     two = run(tmp_path / "2", cases, target, spec, lanes=64)
     assert one.hash == two.hash
     for o in one.outcomes("cell"):
-        proves = structured or entry.name == "claims.exhaustive"
+        proves = structured or entry.name in ("claims.exhaustive", "notes.exhaustive")
         assert o.kind in ("broken", "held", "already_wrong", *(("certified",) if proves else ()))
         assert o.meter.get("forward", 0) <= spec.threat.budget.looks
         if o.finding is not None and o.finding.ok:

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from nocere.clinical.notes.scan import scan
 from nocere.core.candidate import Cost, Proof, Violation
 from nocere.core.case import Case
+from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.core.units import Kind, Unit
+from nocere.threats.words.forms import ARTICLE, opens, shouted
 from nocere.threats.words.lexicons import lexicon_of
 from nocere.threats.words.sets import verified
 from nocere.threats.words.splice import Splice, proof_of, replay, splices_of, touch
 
 if TYPE_CHECKING:
     from nocere.clinical.notes.lexicon import Lexicon
-    from nocere.clinical.notes.model import Scan
+    from nocere.clinical.notes.model import Mention, Scan
 
 SOURCE = "grade D of wording: nocere facts, text 0 and 6; negation and person as in Harkema et al. 2009 (ConText)"
 NOTHING = "no rule of a negative control applies to the note"
@@ -57,12 +59,9 @@ def contradictions(text: str, found: Scan) -> Iterator[Splice]:
         yield Splice(m.start(), m.end(), "", "certainty")
     for mention in found.mentions:
         said = mention.assertion
-        if said.negated or said.hypothetical or said.possible or said.person != "patient":
-            continue
-        first, rest = text[mention.start], text[mention.start + 1 : mention.end]
-        small = first.lower() if rest[:1].islower() else first
-        for word, rule in (("no", "negation"), ("possible", "certainty")):
-            yield Splice(mention.start, mention.start + 1, f"{_as(first + rest, word)} {small}", rule)
+        present = not (said.negated or said.hypothetical or said.possible) and said.person == "patient"
+        if present and mention.system != "ATC":
+            yield from _doubted(text, mention)
     for m in SIDE.finditer(text):
         yield Splice(m.start(), m.end(), _as(m[0], SIDES[m[0].lower()]), "side")
     for m in RELATIVE.finditer(text):
@@ -75,6 +74,18 @@ def contradictions(text: str, found: Scan) -> Iterator[Splice]:
             yield Splice(*number.span(), _tenfold(number[0]), "dose")
         elif q.kind in ("number", "vital", "lab", "duration", "age") and number is not None:
             yield Splice(*number.span(), _other(number[0]), "number")
+
+
+def _doubted(text: str, mention: Mention) -> Iterator[Splice]:
+    """A present concept denied, and in doubt; the article before it goes."""
+    name = mention.of(text)
+    found = ARTICLE.search(text, max(0, mention.start - 8), mention.start)
+    start = found.start() if found is not None else mention.start
+    first = opens(text, start)
+    small = name[0].lower() + name[1:] if name[1:2].islower() else name
+    for word, rule in (("no", "negation"), ("possible", "certainty")):
+        word = word.upper() if shouted(text, mention.start, mention.end) else word.capitalize() if first else word
+        yield Splice(start, mention.end, f"{word} {small}", rule)
 
 
 def _as(before: str, after: str) -> str:
@@ -114,6 +125,13 @@ class Controls:
     unit: ClassVar[Unit] = Unit.EDITS
     kind: ClassVar[Kind] = Kind.MISSTATEMENT
     resolution: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        # Plans and bundles hold lists.
+        object.__setattr__(self, "rules", tuple(self.rules))
+        unknown = [r for r in self.rules if r not in REASONS]
+        if unknown or not self.rules:
+            raise UsageError(f"{self.name} has no rule {unknown[:1] or ['']}.", f"Rules: {', '.join(REASONS)}.")
 
     def words(self) -> Lexicon:
         """The lexicon by which statements are read."""

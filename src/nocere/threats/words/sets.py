@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nocere.clinical.notes.model import Grade, Verified
+from nocere.clinical.notes.verify import verify
 from nocere.core.candidate import Cost, Proof, Violation
 from nocere.core.case import Case
 from nocere.core.errors import DataError
@@ -149,8 +150,6 @@ class Rewordings:
 @lru_cache(maxsize=4096)
 def verified(original: str, edited: str, lexicon: Lexicon) -> Verified:
     """What the verifier says; the answer of a pure function is kept for a while."""
-    from nocere.clinical.notes.verify import verify
-
     return verify(original, edited, lexicon=lexicon)
 
 
@@ -174,7 +173,7 @@ def facts_of(case: Case[Any]) -> frozenset[str]:
 @register("threat", "notes.surface", source=SOURCE, kind="representation", modality="note")
 @dataclass(frozen=True, slots=True)
 class Surface(Rewordings):
-    """The same words written differently: spelling, hyphens, unambiguous abbreviations and formats (grade A)."""
+    """The same words written differently: spelling, capitals, unambiguous abbreviations and formats (grade A)."""
 
     name: ClassVar[str] = "notes.surface"
     kind: ClassVar[Kind] = Kind.REPRESENTATION

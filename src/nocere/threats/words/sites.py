@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nocere.clinical.notes.model import Grade
+from nocere.clinical.notes.verify import verify
 from nocere.threats.words.splice import Splice, replay
 from nocere.threats.words.wordings import candidates
 
@@ -45,9 +46,14 @@ class Site:
 
 @lru_cache(maxsize=KEPT)
 def sites(text: str, lexicon: Lexicon, grades: frozenset[Grade]) -> tuple[Site, ...]:
-    """Sites of a note with the options of these grades."""
-    kept = (Site(s.start, s.end, tuple(o for o in s.options if o.grade in grades)) for s in _all(text, lexicon))
-    return tuple(s for s in kept if s.options)
+    """Sites of a note with the options of these grades; other capitals are offered where nothing else than A is."""
+    alone = grades == {"A"}
+    kept = []
+    for s in _all(text, lexicon):
+        said = text[s.start : s.end].lower()
+        some = tuple(o for o in s.options if o.grade in grades and (alone or o.text.lower() != said))
+        kept += [Site(s.start, s.end, some)] if some else []
+    return tuple(kept)
 
 
 @lru_cache(maxsize=KEPT)
@@ -65,8 +71,6 @@ def _graded(text: str, some: dict[int, Splice], lexicon: Lexicon) -> dict[int, G
     """Grades of the splices that the verifier accepts."""
     if not some:
         return {}
-    from nocere.clinical.notes.verify import verify
-
     told = verify(text, replay(text, list(some.values())), lexicon=lexicon)
     mine = {k: [e for e in told.edits if _meets(e.start, e.end, s)] for k, s in some.items()}
     if told.accepted:

@@ -42,8 +42,10 @@ def candidates(text: str, lexicon: Lexicon) -> tuple[Place, ...]:
     """Disjoint places in order; mentions of concepts go before classes of words, and these before formats."""
     taken: list[Place] = []
     for place in (*_concepts(text, lexicon), *_classes(text, lexicon), *_formats(text)):
-        if place.texts and not any(place.start < t.end and t.start < place.end for t in taken):
-            taken.append(place)
+        said = text[place.start : place.end]
+        others = tuple(w for w in dict.fromkeys(place.texts) if w != said)
+        if others and not any(place.start < t.end and t.start < place.end for t in taken):
+            taken.append(Place(place.start, place.end, others))
     return tuple(sorted(taken, key=lambda p: p.start))
 
 
@@ -53,8 +55,8 @@ def _concepts(text: str, lexicon: Lexicon) -> Iterator[Place]:
         entry = lexicon.find(key(said))
         if entry is None or entry.relation == "narrower":
             continue
-        more = [said.replace("-", " ")] if "-" in said else []
-        yield _place(text, m.start, m.end, [*more, *_surfaces(said, entry, m, lexicon)])
+        place = _place(text, m.start, m.end, [said.replace("-", " "), *_surfaces(said, entry, m, lexicon)])
+        yield Place(place.start, place.end, (*place.texts, text[place.start : m.start] + said.upper()))
 
 
 def _surfaces(said: str, entry: Entry, mention: Mention, lexicon: Lexicon) -> Iterator[str]:
@@ -75,7 +77,9 @@ def _place(text: str, start: int, end: int, wordings: Iterable[str]) -> Place:
     first = next((a[0] for a in articles if a is not None), start)
     before = text[first:start]
     texts = [(a[1] if a is not None else before) + w for a, w in zip(articles, fitting, strict=True)]
-    return Place(first, end, tuple(dict.fromkeys(t for t in texts if t != text[first:end])))
+    # Of forms that differ in capitals alone, the first.
+    apart = {t.lower(): t for t in reversed(texts) if t.lower() != text[first:end].lower()}
+    return Place(first, end, tuple(reversed(apart.values())))
 
 
 def _classes(text: str, lexicon: Lexicon) -> Iterator[Place]:
@@ -113,11 +117,11 @@ def _formats(text: str) -> Iterator[Place]:
         yield Place(f.start(), f.end(), (f[1] + ("" if f[2] else " ") + f[3],))
     for f in AGE.finditer(text):
         ages = (f"{f[1]}-year-old", f"{f[1]} year old", f"{f[1]} yo", f"{f[1]} y/o")
-        yield Place(f.start(), f.end(), tuple(w for w in ages if w != f[0]))
+        yield Place(f.start(), f.end(), ages)
     for f in DIGIT.finditer(text):
         yield Place(f.start(), f.end(), (NUMBERS[int(f[0]) - 1],))
     for f in WORD.finditer(text):
         yield Place(f.start(), f.end(), (str(NUMBERS.index(f[0]) + 1),))
     for f in DAY.finditer(text):
         days = (f"{int(f[1]):02}/{int(f[2]):02}/{f[3]}", f"{int(f[1])}/{int(f[2])}/{f[3]}")
-        yield Place(f.start(), f.end(), tuple(w for w in days if w != f[0]))
+        yield Place(f.start(), f.end(), days)
