@@ -55,7 +55,7 @@ synonym: "Oedema of thing" EXACT uk_spelling []
 
 [Term]
 id: HP:0000006
-name: Old term
+name: Bygone term
 synonym: "Gone term" EXACT []
 is_obsolete: true
 
