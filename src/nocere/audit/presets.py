@@ -110,9 +110,42 @@ def claims_standard(target: Target) -> Cells:
     return cells, [] if exact else [NEEDS_STRUCTURE]
 
 
+def notes_standard(target: Target) -> Cells:
+    """What other wordings of a note can do to a model, grade by grade, and one phrase that is put under every note.
+
+    Surface forms (A), wordings of the same concept (A and B), coding variants where the record supports both codes and
+    where nobody asked (A to C); wordings drawn and not chosen; boilerplate, another order of sentences, and a universal
+    phrase fitted on half of the notes. Every search is cheap first: gradients where there are any, all single swaps,
+    a beam, and every member where these are few enough to list, which is a certificate where none turns the decision.
+    """
+    gradients = "gradients" in target.access
+    first: list[dict[str, Any]] = [{"name": "notes.gradient"}] if gradients else []
+    search = [*first, {"name": "notes.greedy"}, {"name": "notes.beam"}, {"name": "notes.exhaustive", "limit": 2000}]
+    words = {"radii": [1, 2, 4], "aim": "flip", "looks": 20_000, "attacks": search}
+    cells: list[dict[str, Any]] = [
+        {"name": name, "threat": f"notes.{threat}", **words}
+        for name, threat in (
+            ("surface", "surface"), ("same-concept", "same_concept"), ("coding-supported", "coding_variant"),
+            ("coding-any", "coding_variant_wide"),
+        )
+    ]  # fmt: skip
+    cells += [
+        {"name": "wording-sampled", "threat": "notes.same_concept", "radii": [4], "aim": "sample", "limit": 100,
+         "attacks": [{"name": "notes.sampled", "draws": 50}]},
+        {"name": "boilerplate", "threat": "notes.boilerplate", "radii": [1, 4], "aim": "flip", "looks": 2_000,
+         "attacks": [{"name": "notes.insert"}]},
+        {"name": "reorder", "threat": "notes.reorder", "radii": [4], "aim": "flip", "looks": 2_000, "limit": 100,
+         "attacks": [{"name": "notes.reorder"}]},
+        {"name": "phrase", "threat": "notes.phrase", "radii": [2], "aim": "flip", "looks": 2_000, "fit": 0.5,
+         "attacks": [{"name": "notes.universal"}]},
+    ]  # fmt: skip
+    return cells, []
+
+
 PRESETS: dict[str, Callable[[Target], Cells]] = {
     "image.standard": image_standard,
     "image.strong": image_strong,
     "image.autoattack": image_autoattack,
     "claims.standard": claims_standard,
+    "notes.standard": notes_standard,
 }
