@@ -15,7 +15,7 @@ from nocere.core.arrays import is_torch
 from nocere.core.budget import Meter
 from nocere.core.candidate import Candidate, Judge
 from nocere.core.errors import AttackFaultError
-from nocere.threats.base import Projects, Shifts
+from nocere.threats.base import Projects, Shifts, fitted
 
 
 class Candidates:
@@ -34,7 +34,7 @@ class Candidates:
             rows: the cohort position behind each of them.
             margin: goal margins.
         """
-        pset: Any = self.cell.threat.pset
+        pset = fitted(self.cell.threat.pset, cohort.items[0].case)
         ask = cohort.turn
         assert isinstance(ask, Ask)
         inside = np.ones(len(rows), dtype=bool)
@@ -77,7 +77,7 @@ class Candidates:
         items = [i for i in items if i.case.id not in self.fit]
         if not items:
             return
-        findings = self.judge.judge([i.candidate(self.cell.threat.pset) for i in items])
+        findings = self.judge.judge([i.candidate(fitted(self.cell.threat.pset, i.case)) for i in items])
         for item, finding in zip(items, findings, strict=True):
             item.judged(finding)
             if finding.ok and self.stops:
@@ -102,7 +102,7 @@ class Candidates:
                 continue
             proof = None if turn.proofs is None else turn.proofs[k]
             content = turn.x[k]
-            stored = item.storable(content, self.cell.threat.pset) if is_torch(content) else content
+            stored = item.storable(content, fitted(self.cell.threat.pset, item.case)) if is_torch(content) else content
             finding = self.judge.judge([Candidate(item.case.id, stored, item.radius, proof)])[0]
             item.judged(finding)
             item.crossed |= finding.margin > 0
@@ -121,7 +121,7 @@ class Candidates:
             raise AttackFaultError(f"{cohort.attack.name} shares one change, which {pset.name} cannot apply.")
         held_out = [i for i in cohort.items if i.case.id not in self.fit and not i.decided]
         at: Any = pset
-        shifted = [at.at(i.radius).shift(i.case, turn.delta) for i in held_out]
+        shifted = [fitted(at, i.case).at(i.radius).shift(i.case, turn.delta) for i in held_out]
         findings = self.judge.judge(
             [Candidate(i.case.id, x, i.radius, p) for i, (x, p) in zip(held_out, shifted, strict=True)]
         )

@@ -31,7 +31,7 @@ from nocere.core.case import CaseSet
 from nocere.core.errors import AttackFaultError, NocereError
 from nocere.core.goal import Literals
 from nocere.core.rng import RowRng, seed_of
-from nocere.threats.base import Projects
+from nocere.threats.base import Projects, fitted, form_of
 
 
 def run(
@@ -126,7 +126,7 @@ class _Engine:
             if stage is None or (stage == 0 and len(self.waiting[0]) < want):
                 self._load(want - len(self.waiting[0]))
                 stage = 0
-            items = self._same_shape(self.waiting[stage], want)
+            items = self._alike(self.waiting[stage], want)
             self._start(items, self.usable[stage])
             free -= len(items)
 
@@ -137,14 +137,15 @@ class _Engine:
             item = Item(self.cases.load(case_id), self.literals[case_id], self.cell.radii[level], level)
             self.waiting[0].append(item)
 
-    @staticmethod
-    def _same_shape(queue: deque[Item], n: int) -> list[Item]:
-        shape = queue[0].shape
+    def _alike(self, queue: deque[Item], n: int) -> list[Item]:
+        """The first items of one shape, and of one form where the set asks for that."""
+        pset = self.cell.threat.pset
+        shape, form = queue[0].shape, form_of(pset, queue[0].case)
         taken: list[Item] = []
         rest: list[Item] = []
         while queue and len(taken) < n:
             item = queue.popleft()
-            (taken if item.shape == shape else rest).append(item)
+            (taken if (item.shape, form_of(pset, item.case)) == (shape, form) else rest).append(item)
         queue.extendleft(reversed(rest))
         return taken
 
@@ -160,7 +161,7 @@ class _Engine:
             cases=tuple(i.copy() for i in items),
             x0=x0,
             radius=radius,
-            pset=self.cell.threat.pset,
+            pset=fitted(self.cell.threat.pset, items[0].case),
             rng=RowRng(self.cell.seed, tag, ids),
             fit=np.array([i.case.id in self.fit for i in items]),
             left=lambda r: self.meter.left(items[r].case.id, items[r].radius),
@@ -252,7 +253,7 @@ class _Engine:
         """What a file can hold: without gradient access nothing else is shown to a target."""
         import torch
 
-        pset: Any = self.cell.threat.pset
+        pset = fitted(self.cell.threat.pset, cohort.items[0].case)
         if isinstance(pset, Projects) and cohort.attack.minimal:
             # A minimal search starts far away: its asks may lie outside of the radius. Along gradients a length is kept
             # that plain rounding would erase.
@@ -341,7 +342,7 @@ class _Engine:
             # Objects have a gradient of their own form, which knows its largest entry.
             steepest = g.abs().flatten(1).amax(1).cpu().tolist() if is_torch(g) else [row.size for row in g]
             for item, row, size in zip(items, g, steepest, strict=True):
-                item.felt(row, size, self.cell.threat.pset)
+                item.felt(row, size, fitted(self.cell.threat.pset, item.case))
         else:
             margin, _, _ = goal_margins(view, xs, behind, lit, goal, seeds, parts)
             loss, g = margin, None
@@ -379,7 +380,7 @@ class _Engine:
         pset: Any = self.cell.threat.pset
         certified = None
         if item.claims and not item.decided:
-            at = pset.at(item.radius)
+            at = fitted(pset, item.case).at(item.radius)
             certified = next((c for c in item.claims if accepted(item.case, at, self.judge, c)), None)
         outcome = item.outcome(self.cell.aim, self.meter, certified, self.refused)
         told, following = climb(item, outcome, self.cell.radii, self.cell.aim, self.cell.resolution)

@@ -21,6 +21,7 @@ from nocere.audit.measures.measure import CellResult, Results, by_case, state_at
 from nocere.audit.referee import SAFETY
 from nocere.core.errors import NocereError
 from nocere.core.registry import get
+from nocere.threats.pixels import DEEPEST
 
 SHARE = 0.05  # of the cases looked at: fewer raise no alarm
 UNBOUNDED_SHARE = 0.1  # of cases that may stay unbroken although anything was allowed
@@ -104,7 +105,7 @@ class _Searched:
     def range(self) -> float:
         """The radius from which every stored image is allowed, else infinity."""
         threat = self.plan["threat"]
-        return float((1 << threat.get("bits", 8)) - 1) if self.cell.unit == "grey_levels" else np.inf
+        return float((1 << (threat.get("bits", 8) or DEEPEST)) - 1) if self.cell.unit == "grey_levels" else np.inf
 
     def at(self, radius: float, *kinds: str) -> list[Outcome]:
         return [o for o in self.cell.outcomes if o.radius == radius and o.kind in kinds]

@@ -42,6 +42,7 @@ from nocere.core.registry import get
 from nocere.core.units import Aim
 from nocere.targets.base import Access, Target
 from nocere.threats.base import Threat
+from nocere.threats.pixels import DEEPEST
 
 
 class _Strict(BaseModel):
@@ -233,7 +234,9 @@ def _cell(c: CellPlan, offered: frozenset[Access], target: Target, cases: CaseSe
     args = dict(c.threat_args)
     make = get("threat", c.threat).make
     if "bits" in getattr(make, "__dataclass_fields__", {}) and "bits" not in args:
-        args["bits"] = cases.load(cases.refs[0].id).header.get("bits", 8)  # as deep as the data are
+        # As deep as the data are; files that say their sign may each have a depth of their own.
+        header = cases.load(cases.refs[0].id).header
+        args["bits"] = 0 if "signed" in header else header.get("bits", 8)
     try:
         pset = make(radius=c.radii[0] if c.radii else 1.0, **args)
     except TypeError as e:
@@ -271,9 +274,10 @@ def _cell(c: CellPlan, offered: frozenset[Access], target: Target, cases: CaseSe
     threat = Threat(pset, goal, access, budget, c.gains, c.harmed)
     fit = _fit(cases, ids, c.fit) if any(a.scope == "group" for a in attacks) else frozenset()
     radii = c.radii
-    if c.sanity and args.get("bits", 8) > 8:
+    depth = args.get("bits", 8) or DEEPEST
+    if c.sanity and depth > 8:
         # The whole range of 8 bits stands for the whole range.
-        radii = tuple(float((1 << args["bits"]) - 1) if r == WHOLE_RANGE else r for r in c.radii)
+        radii = tuple(float((1 << depth) - 1) if r == WHOLE_RANGE else r for r in c.radii)
     return CellSpec(
         c.name, threat, attacks, radii, aim, ids, fit, c.view, search=c.search, answers=c.answers, sanity=c.sanity
     )  # fmt: skip

@@ -131,6 +131,29 @@ class Obstructed(Protocol):
         ...
 
 
+@runtime_checkable
+class Fitted(Protocol):
+    """A set whose range or budget depends on the case: how its values are stored, or the window it is seen through."""
+
+    def form(self, case: Case[Any]) -> Any:
+        """What cases that are searched together must share; hashable."""
+        ...
+
+    def fitted(self, case: Case[Any]) -> Self:
+        """The set as it is for cases of this form."""
+        ...
+
+
+def form_of(pset: PerturbationSet, case: Case[Any]) -> Any:
+    """The form of a case under a set; None where all cases are alike to it."""
+    return pset.form(case) if isinstance(pset, Fitted) else None
+
+
+def fitted(pset: PerturbationSet, case: Case[Any]) -> Any:
+    """A set as it is for a case."""
+    return pset.fitted(case) if isinstance(pset, Fitted) else pset
+
+
 @dataclass(frozen=True, slots=True)
 class Threat:
     """A threat model: rules, what the attacker is after, may see and may spend, and for whom it matters."""

@@ -17,7 +17,7 @@ from nocere.core.registry import register
 from nocere.core.units import Kind, Unit
 from nocere.threats.base import Axis
 from nocere.threats.parametric import read_proof
-from nocere.threats.pixels import difference, pixel_cost, top
+from nocere.threats.pixels import Stored, difference, pixel_cost
 
 # The search leaves out pixels whose centre is this close to the edge, so that both renderings agree on all others.
 RIM = 0.01
@@ -33,7 +33,7 @@ class Pasted(NamedTuple):
 
 @register("threat", "image.patch", source="Brown et al. 2017, arXiv:1712.09665; Karmon et al. 2018", kind="tampering")
 @dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Stored):
     """A square patch with sides of at most `radius` pixels, anywhere within the image.
 
     The proof is the placement: centre x, y (pixel centres are whole numbers), side (pixels) and angle (degrees,
@@ -47,7 +47,8 @@ class Patch:
             for the lesion where pictures are framed around it and no masks are at hand.
         off_mask: the patch must stay off every pixel of the case's mask (`cases.masks`); a case without one has no
             member.
-        bits: of a stored value.
+        bits: of a stored value; 0: as each case's file says, its sign too.
+        signed: stored values have a sign.
     """
 
     radius: float = 8.0
@@ -56,6 +57,7 @@ class Patch:
     exclude: float = 0.0
     off_mask: bool = False
     bits: int = 8
+    signed: bool = False
     name: ClassVar[str] = "image.patch"
     unit: ClassVar[Unit] = Unit.PIXELS
     kind: ClassVar[Kind] = Kind.TAMPERING
@@ -75,17 +77,12 @@ class Patch:
 
     def to_json(self) -> Mapping[str, Any]:
         about = {"radius": self.radius, "angle": self.angle, "smallest": self.smallest, "exclude": self.exclude}
-        return {"name": self.name, **about, "off_mask": self.off_mask, "bits": self.bits}
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """Smallest and largest value that can be stored."""
-        return 0.0, top(self.bits)
+        return {"name": self.name, **about, "off_mask": self.off_mask, **self.depth()}
 
     # --- the rules -----------------------------------------------------------------------------------------------
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.span)
+        d = difference(case, x, self.fitted(case).span)
         if isinstance(d, Violation):
             return d
         h, w = case.x.shape[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from nocere.core.case import Case
 from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.core.units import Kind, Unit
+
+DEEPEST = 16  # bits of a stored value
 
 
 def top(bits: int) -> float:
@@ -25,6 +27,21 @@ def top(bits: int) -> float:
     if not 1 <= bits <= 16:
         raise UsageError(f"Stored values have 1 to 16 bits; got {bits}.")
     return float((1 << bits) - 1)
+
+
+def depth_of(case: Case[Any]) -> tuple[int, bool]:
+    """Bits of a case's stored values, and whether they have a sign."""
+    return int(str(case.header.get("bits", 8))), bool(case.header.get("signed", False))
+
+
+def span_of(bits: int, signed: bool) -> tuple[float, float]:
+    """Smallest and largest value of `bits` bits; two's complement with a sign.
+
+    Raises:
+        UsageError: not 1 to 16 bits.
+    """
+    whole = top(bits)
+    return (-(whole + 1) / 2, (whole - 1) / 2) if signed else (0.0, whole)
 
 
 def difference(case: Case[Any], x: Any, span: tuple[float, float]) -> NDArray[np.int64] | Violation:
@@ -51,12 +68,43 @@ def per_row(v: Any, x: Any) -> Any:
     return torch.as_tensor(v, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 1))
 
 
+class Stored:
+    """How values are stored, for sets that need to know: `bits` of them, with or without a sign.
+
+    `bits` = 0 stands for what each case's own file says, its sign too: files of several depths in one set of cases.
+    """
+
+    __slots__ = ()
+    bits: int
+    signed: bool
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Smallest and largest value that can be stored."""
+        return span_of(self.bits, self.signed)
+
+    def form(self, case: Case[Any]) -> Any:
+        return None if self.bits else depth_of(case)
+
+    def fitted(self, case: Case[Any]) -> Self:
+        if self.bits:
+            return self
+        bits, signed = depth_of(case)
+        made: Self = replace(cast("Any", self), bits=bits, signed=signed)
+        return made
+
+    def depth(self) -> dict[str, Any]:
+        """The plain form; unsigned values go without saying."""
+        return {"bits": self.bits, **({"signed": True} if self.signed else {})}
+
+
 @dataclass(frozen=True, slots=True)
-class Noise:
+class Noise(Stored):
     """What all sets of noise on stored values share: a radius, and the depth of the values."""
 
     radius: float
     bits: int = 8
+    signed: bool = False
     name: ClassVar[str]
     kind: ClassVar[Kind] = Kind.TAMPERING
     resolution: ClassVar[float] = 1.0
@@ -65,11 +113,7 @@ class Noise:
         return replace(self, radius=radius)
 
     def to_json(self) -> Mapping[str, Any]:
-        return {"name": self.name, "radius": self.radius, "bits": self.bits}
-
-    @property
-    def span(self) -> tuple[float, float]:
-        return 0.0, top(self.bits)
+        return {"name": self.name, "radius": self.radius, **self.depth()}
 
 
 @register("threat", "image.linf", source="Goodfellow et al. 2015; Madry et al. 2018", kind="tampering")
@@ -82,7 +126,7 @@ class Linf(Noise):
     unit: ClassVar[Unit] = Unit.GREY_LEVELS
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.span)
+        d = difference(case, x, self.fitted(case).span)
         if isinstance(d, Violation):
             return d
         worst = int(np.abs(d).max())
@@ -131,7 +175,7 @@ class L2(Noise):
     keeps_length: ClassVar[bool] = True
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.span)
+        d = difference(case, x, self.fitted(case).span)
         if isinstance(d, Violation):
             return d
         # Whole numbers: the squared length is exact, so the comparison needs no tolerance.

@@ -30,7 +30,7 @@ class L1(Noise):
     unit: ClassVar[Unit] = Unit.L1_GREY_LEVELS
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.span)
+        d = difference(case, x, self.fitted(case).span)
         if isinstance(d, Violation):
             return d
         total = int(np.abs(d).sum())
@@ -96,7 +96,7 @@ class L0(Noise):
     unit: ClassVar[Unit] = Unit.CHANGED_PIXELS
 
     def check(self, case: Case[Any], x: Any, proof: Proof) -> Violation | None:
-        d = difference(case, x, self.span)
+        d = difference(case, x, self.fitted(case).span)
         if isinstance(d, Violation):
             return d
         n = int((d != 0).any(axis=0).sum())
@@ -132,7 +132,7 @@ class L0(Noise):
 
     def ascend(self, g: Any) -> Any:
         """Along the gradient, the steepest value over its whole range: one pixel of radius is one pixel's range."""
-        return g / per_row(g.abs().flatten(1).amax(1).clamp_min(1e-30), g) * self.span[1]
+        return g / per_row(g.abs().flatten(1).amax(1).clamp_min(1e-30), g) * (self.span[1] - self.span[0])
 
     def random(self, draws: Any, x0: Any, radius: Any) -> Any:
         """`radius` random pixels with the drawn values; the places are keyed by the row's own draws."""

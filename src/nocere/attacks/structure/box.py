@@ -12,7 +12,7 @@ from nocere.attacks.base import Job
 from nocere.attacks.structure.clauses import Clause, clauses
 from nocere.core.errors import UsageError
 from nocere.targets.structure import Link
-from nocere.threats.pixels import Linf, top
+from nocere.threats.pixels import Linf
 
 S = TypeVar("S")
 
@@ -36,7 +36,8 @@ def box(job: Job, row: int, name: str) -> Box:
         raise UsageError(f"{name} searches L-infinity boxes of stored values, not {job.pset.name}.")
     x0 = np.asarray(job.cases[row].x).astype(np.int64).ravel()
     r = int(job.radius[row])
-    return Box(x0, np.maximum(x0 - r, 0), np.minimum(x0 + r, int(top(job.pset.bits))))
+    least, most = map(int, job.pset.span)
+    return Box(x0, np.maximum(x0 - r, least), np.minimum(x0 + r, most))
 
 
 def structure(job: Job, kind: type[S], name: str) -> S:

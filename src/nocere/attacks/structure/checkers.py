@@ -23,7 +23,7 @@ from nocere.core.goal import Goal, Literals
 from nocere.targets.base import Target, margins
 from nocere.targets.structure import LinearForm, TreeEnsemble
 from nocere.threats.base import PerturbationSet
-from nocere.threats.pixels import Linf, top
+from nocere.threats.pixels import Linf
 
 POINTS = 20_000  # whole points of a small box that are asked one by one
 BOXES = 4_000
@@ -78,7 +78,8 @@ def _matter(case: Case[Any], pset: PerturbationSet, judge: Judge) -> Matter | No
     if not isinstance(judge, Informed) or not isinstance(pset, Linf) or judge.target.stochastic:
         return None
     x0, r = case.x.astype(np.int64).ravel(), int(pset.radius)
-    low, high = np.clip(x0 - r, 0, None), np.clip(x0 + r, None, int(top(pset.bits)))
+    least, most = map(int, pset.span)
+    low, high = np.clip(x0 - r, least, None), np.clip(x0 + r, None, most)
     return Matter(case, judge.target, judge.goal, judge.literals[case.id], low, high)
 
 

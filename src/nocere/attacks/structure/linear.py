@@ -16,7 +16,7 @@ from nocere.core.errors import UsageError
 from nocere.core.registry import register
 from nocere.targets.base import Access
 from nocere.targets.structure import LinearForm
-from nocere.threats.pixels import L2, Linf, top
+from nocere.threats.pixels import L2, Linf
 
 TRIED = 8  # candidates a case that are shown to the target
 SECONDS = 10.0  # for the whole-number program of one case
@@ -112,20 +112,22 @@ def _shells(form: LinearForm, goal: list[Clause], job: Job, row: int) -> NDArray
     """For each condition the best whole change of at most the radius in length [conditions, d]."""
     x0 = np.asarray(job.cases[row].x).astype(np.int64).ravel()
     assert isinstance(job.pset, L2)
-    most = int(top(job.pset.bits))
+    ends = (int(job.pset.span[0]), int(job.pset.span[1]))
     made = [
-        x0 + _lengths(w @ form.weight.T, x0, most, float(job.radius[row])) for clause in goal for w in clause.weight
+        x0 + _lengths(w @ form.weight.T, x0, ends, float(job.radius[row])) for clause in goal for w in clause.weight
     ]
     return np.unique(np.array(made), axis=0)
 
 
-def _lengths(slope: NDArray[np.float64], x0: NDArray[np.int64], most: int, radius: float) -> NDArray[np.int64]:
+def _lengths(
+    slope: NDArray[np.float64], x0: NDArray[np.int64], ends: tuple[int, int], radius: float
+) -> NDArray[np.int64]:
     """Whole changes [d] that raise slope . change the most while their squares add up to at most radius squared.
 
     The step of a value from n to n + 1 gains |slope| and costs 2 n + 1 of the squared length. Steps are taken in the
     order of gain for cost, which is the continuous optimum as closely as whole numbers allow.
     """
-    gain, room = np.abs(slope), np.where(slope > 0, most - x0, x0)
+    gain, room = np.abs(slope), np.where(slope > 0, ends[1] - x0, x0 - ends[0])
 
     def taken(rate: float) -> NDArray[np.int64]:
         return np.asarray(np.clip(np.floor((gain / rate + 1.0) / 2.0), 0, room).astype(np.int64))
