@@ -97,9 +97,11 @@ def notes_exhaustive(case: Case[Any], pset: PerturbationSet, judge: Judge, claim
     sites = rules.options(case)
     parts = [(s.start, s.end, tuple(o.text for o in s.options)) for s in sites]
     options = [len(texts) for _, _, texts in parts]
-    listed = list(itertools.islice(_subsets(options, int(pset.radius)), LISTED + 1))
     told = (claim.data.get("sites"), claim.data.get("options"), claim.data.get("members"))
-    if not listed or len(listed) > LISTED or told != (len(sites), sum(options), len(listed)):
+    if told[:2] != (len(sites), sum(options)) or type(told[2]) is not int or not 0 < told[2] <= LISTED:
+        return False
+    listed = list(itertools.islice(_subsets(options, int(pset.radius)), told[2] + 1))
+    if len(listed) != told[2]:
         return False
     literals = judge.literals[case.id]
     for at in range(0, len(listed), CHUNK):
