@@ -210,7 +210,8 @@ def _synonyms(group: _Group) -> dict[str, tuple[str, Register]]:
 
 
 def _terms(text: str) -> Iterator[_Group]:
-    for block in text.split("\n\n[Term]\n")[1:]:
+    for part in text.split("\n\n[Term]\n")[1:]:
+        block = part.split("\n\n[")[0]  # the last one is followed by other stanzas
         head = {n: v for n, _, v in (line.partition(": ") for line in block.splitlines()) if n in ("id", "name")}
         if "\nis_obsolete: true" in block or not head.get("id", "").startswith("HP:"):
             continue
