@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -149,6 +151,27 @@ def test_sklearn_pipelines_and_forests_are_not_blamed_for_pickling() -> None:
         guard = Guard(SklearnTarget(model.fit(x, y), OneLogit(LABELS)))
         guard.begin()
         assert guard.violation() == ""
+
+
+def test_that_torch_is_first_loaded_within_a_cell_is_no_change_of_a_state() -> None:
+    code = (
+        "import numpy, sys\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from nocere.audit.guard import Guard\n"
+        "from nocere.core.decision import OneLogit\n"
+        "from nocere.targets.sklearn import SklearnTarget\n"
+        "model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])\n"
+        "guard = Guard(SklearnTarget(model, OneLogit(('a', 'b'))))\n"
+        "assert 'torch' not in sys.modules\n"
+        "guard.begin()\n"
+        "import torch\n"
+        "assert guard.violation() == '', guard.violation()\n"
+        "guard.begin()\n"
+        "torch.rand(1)\n"
+        "assert 'random' in guard.violation()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_fingerprints_see_settings_beside_the_weights() -> None:

@@ -15,11 +15,10 @@ import numpy as np
 from nocere.targets.base import Target
 
 
-def random_state() -> str:
-    """A hash of the global random states of Python, numpy and torch."""
+def random_state(torch: Any) -> str:
+    """A hash of the global random states of Python, numpy and, where it is given, torch."""
     h = hashlib.sha256(pickle.dumps(random.getstate()))
     h.update(pickle.dumps(np.random.get_state()))
-    torch = sys.modules.get("torch")
     if torch is not None:
         h.update(torch.random.get_rng_state().numpy().tobytes())
     return h.hexdigest()
@@ -37,11 +36,12 @@ class Guard:
         self._state = target.state()
         self._pristine = freeze(target)
         self.target: Any = target if self._pristine is None else self._pristine()
-        self._random = random_state()
+        self.begin()
 
     def begin(self) -> None:
-        """Before a cell."""
-        self._random = random_state()
+        """Before a cell. That torch is first loaded within one is no change of a state."""
+        self._torch = sys.modules.get("torch")
+        self._random = random_state(self._torch)
 
     def violation(self) -> str:
         """After a cell: what was touched, or nothing. A touched target is replaced by the pristine copy."""
@@ -50,7 +50,7 @@ class Guard:
             touched.append(f"{self._what} (weights, buffers or mode)")
             if self._pristine is not None:
                 self.target = self._pristine()
-        if random_state() != self._random:
+        if random_state(self._torch) != self._random:
             touched.append("the global random state")
         return " and ".join(touched)
 
