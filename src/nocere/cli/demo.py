@@ -35,7 +35,7 @@ at_least = 0.8
 def demo(
     *,
     out: Path = Path("demo"),
-    only: Literal["provenance", "claims"] | None = None,
+    only: Literal["provenance", "claims", "notes"] | None = None,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
 ) -> int:
     """Train a lesion classifier on phantoms, audit it, and write the report with the paper's figure.
@@ -47,8 +47,8 @@ def demo(
     out
         Folder for model, plan, audit and report.
     only
-        provenance: the demo of capture, log, gate and investigator instead; claims: that of a payer's denial model.
-        Each takes about a minute.
+        provenance: the demo of capture, log, gate and investigator instead; claims: that of a payer's denial model;
+        notes: that of an opioid-risk model. Each takes about a minute.
     quiet
         No progress.
     """
@@ -75,6 +75,13 @@ def demo(
 
         with progress(quiet) as told:
             lines = claims(out / "claims", told)
+        print("\n".join(lines))
+        return 0
+    if only == "notes":
+        from nocere.cli.demo_notes import demo as notes
+
+        with progress(quiet) as told:
+            lines = notes(out / "notes", told)
         print("\n".join(lines))
         return 0
     write_atomic(out / "plan.toml", PLAN.encode())

@@ -97,6 +97,10 @@ COMMANDS = {
         "nocere.cli.claims:app",
         "Claims models: review an audit in dollars and rules, and have its edits checked by a coder.",
     ),
+    "notes": (
+        "nocere.cli.notes:app",
+        "Clinical notes: verify an edit, scan a note, review an audit of wordings.",
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.
