@@ -59,6 +59,11 @@ name: Bygone term
 synonym: "Gone term" EXACT []
 is_obsolete: true
 
+[Term]
+id: HP:0000007
+name: Final term
+synonym: "Ultimate term" EXACT []
+
 [Typedef]
 id: part_of
 name: part of
@@ -126,7 +131,7 @@ def test_hpo_keeps_exact_names_with_the_qualifiers_of_the_term(packages):
     assert surfaces(entries, "HP:0000002") == {"low back pain", "lumbago"}
     assert surfaces(entries, "HP:0000004") == {"alzheimer disease", "alzheimer's disease"}
     # One name left: "Type II" is another way to count, "other" and "shared name" are not what the term is.
-    assert {e.code for e in entries} == {"HP:0000002", "HP:0000004", "HP:0000003"}
+    assert {e.code for e in entries} == {"HP:0000002", "HP:0000004", "HP:0000003", "HP:0000007"}
     assert surfaces(entries, "HP:0000003") == {"type 2 thing", "thing two of type 2"}
     assert {e.source for e in entries} == {"HPO 2030-01-01 EXACT"}
     assert {(e.surface, e.register) for e in entries if e.code == "HP:0000002"} == {
