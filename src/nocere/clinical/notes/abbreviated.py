@@ -52,6 +52,7 @@ class Abbreviated:
 
     def _build(self, lexicon: Lexicon) -> None:
         rows = [(a.short, a.long) for a in lexicon.abbreviations if a.kind not in ("unit", "time")]
+        rows += _acronyms(lexicon)
         pairs = [(group[0], other) for group in GROUPS for other in group]
         groups: dict[Keys, set[Keys]] = {}
         glued: dict[Keys, tuple[bool, ...]] = {}
@@ -82,3 +83,30 @@ class Abbreviated:
         form = tuple(t.key for t in tokens)
         glued.setdefault(form, tuple(t.glued and not t.joined and (t.kind == "mark" or "/" in form) for t in tokens))
         return form
+
+
+def _acronyms(lexicon: Lexicon) -> list[tuple[str, str]]:
+    """Surfaces in capitals, and those of their concept whose initials (COPD) or else letters (HTN) they are."""
+    found: list[tuple[str, str]] = []
+    for entry in lexicon.entries:
+        short = entry.surface
+        if entry.relation == "narrower" or not (short.isalpha() and short.isupper() and len(short) > 1):
+            continue
+        same = (e for e in lexicon.concept(entry.concept) if e.relation != "narrower")
+        longs = [e.surface for e in same if not e.surface.isupper()]
+        made_of = [long for long in longs if _initials(long) == short] or [
+            long for long in longs if " " not in long and _inside(short.lower(), long) and short[0].lower() == long[0]
+        ]
+        found.extend((short, long) for long in made_of)
+    return found
+
+
+def _initials(wording: str) -> str:
+    words = [w for w in wording.replace("-", " ").split() if w not in ("of", "and", "the", "to", "in", "on")]
+    return "".join(w[0] for w in words).upper() if len(words) > 1 else ""
+
+
+def _inside(letters: str, word: str) -> bool:
+    """Whether the letters stand in the word in their order."""
+    rest = iter(word)
+    return all(letter in rest for letter in letters)

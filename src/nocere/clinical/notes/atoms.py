@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from nocere.clinical.notes.abbreviated import Abbreviated
@@ -50,7 +50,7 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
     atoms: list[Atom] = []
     at = 0
     for chunk in chunks:
-        atoms.extend(replace(a, start=a.start + at, end=a.end + at) for a in chunk.atoms)
+        atoms.extend(a.moved(at) for a in chunk.atoms)
         at += len(chunk.text)
     return Chunk("".join(c.text for c in chunks), tuple(atoms), tuple(a.wide for a in atoms))
 

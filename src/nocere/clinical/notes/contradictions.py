@@ -12,6 +12,8 @@ from nocere.clinical.notes.bags import bag
 from nocere.clinical.notes.model import REASONS, Grade
 from nocere.clinical.notes.naming import Atom
 
+_SENTENCE = 4
+"""Words and marks from which something inserted is called so, whatever it says."""
 CONTRADICTIONS = frozenset(REASONS[REASONS.index("negation") : REASONS.index("heading") + 1])
 """Reasons of grade D: both texts are understood, and they contradict each other."""
 
@@ -32,7 +34,7 @@ _CUES: tuple[tuple[str, frozenset[str]], ...] = (
             "grandfather grandparent grandparents mother's father's brother's sister's son's daughter's wife's "
             "husband's patient's spouse partner cousin sibling siblings parent parents child relative relatives "
             "maternal paternal roommate"
-        "friend donor neighbor neighbour coworker caregiver he she his her him himself herself"),
+        "friend donor neighbor neighbour coworker caregiver he she his her him himself herself male female man woman boy girl"),
     ),
     (
         "hypothetical",
@@ -70,6 +72,7 @@ _UNITS = bag(
     "hours day days week weeks month months year years percent tablet tablets capsule capsules puff puffs drop "
     "drops"
 )
+_ORDERS = _FREQUENCY | _ROUTE | _UNITS | bag("by in per a the at times under via with on other")
 _AMBIGUOUS = bag(
     "MS PT RA CP PE DM BS CA AS MR PID ED OD OS CF CHD CVA DC HS IT LBP MVP NPH PD PND RCA RS SS TB US AF AI AR "
     "BPD DOE ER FS GC HD ID IM LE LL MD MI MM OT PA PAD PR PS PVD RF ROM RT SA SBO SC SI SLE ST TD TIA TR UC VD "
@@ -133,6 +136,12 @@ def _reason(original: str, edited: str, here: Sequence[Atom], there: Sequence[At
     if moved:
         return "moved", f"{old or new} stands at another place in the edited text."
     changed = f"{old} is not {new}." if here and there else f"{new or old} is {'inserted' if there else 'removed'}."
+    if old.lower() == new.lower():
+        return "ambiguous", f"{changed[:-1]}: in this case it means something else."
+    if all(a.kind in ("mark", "break") for a in (*here, *there)):
+        return "scope", f"Punctuation differs, which may move what a word applies to: {changed}"
+    if len(here) + len(there) > _SENTENCE and not (here and there):
+        return ("inserted", f"{new} is inserted.") if there else ("removed", f"{old} is removed.")
     words_before, words_after = _words(original, here), _words(edited, there)
     only = set((words_before - words_after) | (words_after - words_before))
     low = {w.lower() for w in only}
@@ -144,7 +153,7 @@ def _reason(original: str, edited: str, here: Sequence[Atom], there: Sequence[At
         return "negation", f"A negation differs: {changed}"
     if _SIDES & (low | only):
         return "side", f"The side differs: {changed}"
-    if here and there and (low & (_FREQUENCY | _ROUTE | _UNITS) or numbers[0] != numbers[1]):
+    if here and there and (numbers[0] != numbers[1] or (low and low <= _ORDERS)):
         return "number", f"A number, dose, unit, route, frequency or date differs: {changed}"
     for reason, cues in others:
         if low & cues:

@@ -28,6 +28,10 @@ class Atom:
     kind: str
     entry: Entry | None = None
 
+    def moved(self, by: int) -> Atom:
+        """The atom at its place in a longer text."""
+        return Atom(self.start + by, self.end + by, self.surface, self.same, self.wide, self.kind, self.entry)
+
 
 class Naming:
     """Surfaces of concepts and phrases, as the passes before read them."""

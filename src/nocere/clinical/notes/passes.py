@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nocere.clinical.notes.bags import bag
 from nocere.clinical.notes.formats import (
     COUNTED,
     NO_ARTICLE_DROP_AFTER,
@@ -16,6 +17,8 @@ from nocere.clinical.notes.formats import (
 from nocere.clinical.notes.tokens import Token
 
 _LIST_END = frozenset({"and", "or"})
+_TITLES = frozenset({"dr", "mr", "mrs", "ms", "st"})
+_SHORT = bag("approx resp temp dept wt ht abd hx dx rx tx fx hr min tab cap est vs pt ext lt rt")
 _CLOSING = frozenset({".", ";", ":", "(", ")", "?", "!"})
 
 
@@ -97,9 +100,16 @@ def commas(tokens: list[Token]) -> list[Token]:
             if listed and after is not None and after.key in _LIST_END:
                 continue
             listed = True
-        if t.key == "." and t.glued and found and found[-1].kind in ("word", "measure"):
-            title = found[-1].key in ("dr", "mr", "mrs", "ms", "Dr", "st")
-            if after is not None and after.kind == "word" and (title or after.raw.islower()) and not after.glued:
+        if (
+            t.key == "."
+            and t.glued
+            and found
+            and after is not None
+            and after.kind in ("word", "number")
+            and not after.glued
+        ):
+            title = found[-1].key in _TITLES
+            if title or ((found[-1].kind == "measure" or found[-1].key in _SHORT) and after.raw[0].islower()):
                 continue
         found.append(t)
     return found

@@ -8,7 +8,6 @@ the same assertions, numbers and sides everywhere outside the edits (`agreement`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from nocere.clinical.notes.align import edits_of, placed
@@ -65,12 +64,12 @@ class Verifier:
         if edited == self.original:
             return Verified(False, None, (), "The two texts are the same.", "unchanged")
         pairs = _paired(self._chunks, self._reader.chunks(edited))
-        if any(mine.wide != theirs.wide for mine, theirs in pairs if mine is not theirs):
+        if pairs is None:
             return self._refused(edited)
         edits: list[Edit] = []
         at = 0
         for mine, theirs in pairs:
-            if mine is not theirs:
+            if mine.text != theirs.text:
                 edits.extend(placed(edits_of(mine, theirs), at))
             at += len(mine.text)
         told = self._windows.disagreement(edited, edits)
@@ -109,15 +108,36 @@ class Verifier:
         )
 
 
-def _paired(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> list[tuple[Chunk, Chunk]]:
-    """Parts side by side; where a sentence ends elsewhere in the two texts, what differs is one part."""
-    if len(mine) == len(theirs) and all(a is b or a.wide == b.wide for a, b in zip(mine, theirs, strict=True)):
-        return list(zip(mine, theirs, strict=True))
-    head, tail = _common(mine, theirs)
-    between = [joined(part[head : len(part) - tail]) for part in (mine, theirs)]
-    same = [*zip(mine[:head], mine[:head], strict=True)]
-    last = mine[len(mine) - tail :]
-    return [*same, (between[0], between[1]), *zip(last, last, strict=True)]
+def _paired(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> list[tuple[Chunk, Chunk]] | None:
+    """Parts side by side, their widest values equal; None where those of the texts are not.
+
+    Where a sentence ends elsewhere in the two texts, parts are joined up to the next place where both have an end.
+    """
+    found: list[tuple[Chunk, Chunk]] = []
+    i = j = 0
+    while i < len(mine) and j < len(theirs):
+        a, b = mine[i], theirs[j]
+        i, j = i + 1, j + 1
+        if a is not b and a.wide != b.wide:
+            first, second, more = [a], [b], len(a.wide) - len(b.wide)
+            while more and (i < len(mine) if more < 0 else j < len(theirs)):
+                if more < 0:
+                    first.append(mine[i])
+                    more += len(mine[i].wide)
+                    i += 1
+                else:
+                    second.append(theirs[j])
+                    more -= len(theirs[j].wide)
+                    j += 1
+            a, b = joined(first), joined(second)
+            if a.wide != b.wide:
+                return None
+        found.append((a, b))
+    # What is left over, if it says nothing, belongs to the last part.
+    rest = joined(mine[i:]), joined(theirs[j:])
+    if rest[0].wide or rest[1].wide:
+        return None
+    return [*found, rest] if rest[0].text or rest[1].text else found
 
 
 def _common(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> tuple[int, int]:
@@ -141,5 +161,5 @@ def _differing(mine: Sequence[Chunk], theirs: Sequence[Chunk]) -> tuple[list[Ato
     head, tail = _common(mine, theirs)
     start = sum(len(c.text) for c in mine[:head])
     runs = [joined(part[head : len(part) - tail]).atoms for part in (mine, theirs)]
-    first, second = ([replace(a, start=a.start + start, end=a.end + start) for a in run] for run in runs)
+    first, second = ([a.moved(start) for a in run] for run in runs)
     return first, second
