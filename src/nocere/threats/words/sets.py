@@ -87,12 +87,8 @@ class Rewordings:
             return Violation(f"an edit of grade {told.grade}, which {self.name} does not hold")
         if places(splices, told) > self.radius:
             return Violation(f"{places(splices, told)} edits, {self.radius:g} allowed")
-        if self.supported:
-            known = facts_of(case)
-            for e in told.edits:
-                if e.grade == "C" and not known.issuperset(e.codes):
-                    return Violation(f"nothing supports both {e.codes[0]} and {e.codes[1]}")
-        return None
+        unknown = unsupported(told, facts_of(case)) if self.supported else None
+        return None if unknown is None else Violation(f"nothing supports both {unknown[0]} and {unknown[1]}")
 
     def cost(self, case: Case[Any], x: Any, proof: Proof) -> Cost:
         told = verified(case.x, x, self.words())
@@ -109,18 +105,9 @@ class Rewordings:
 
     def options(self, case: Case[Any]) -> tuple[Site, ...]:
         """Disjoint sites of the note with the wordings that this set holds there, in order."""
-        found = sites(case.x, self.words(), self.grades)
-        if not self.supported:
-            return found
-        kept = []
-        for s in found:
-            some = tuple(o for o in s.options if o.grade != "C" or self._holds(case, s.start, s.end, o.text))
-            kept += [Site(s.start, s.end, some)] if some else []
-        return tuple(kept)
-
-    def _holds(self, case: Case[Any], start: int, end: int, text: str) -> bool:
-        one = Splice(start, end, text)
-        return self.at(1.0).check(case, replay(case.x, [one]), proof_of([one])) is None
+        if self.supported:
+            return _supported(case.x, self.words(), self.grades, facts_of(case))
+        return sites(case.x, self.words(), self.grades)
 
     def reworded(self, case: Case[Any], chosen: Sequence[Choice]) -> tuple[str, Proof]:
         """The note with these options of these sites, and its proof."""
@@ -151,6 +138,26 @@ class Rewordings:
 def verified(original: str, edited: str, lexicon: Lexicon) -> Verified:
     """What the verifier says; the answer of a pure function is kept for a while."""
     return verify(original, edited, lexicon=lexicon)
+
+
+def unsupported(told: Verified, facts: frozenset[str]) -> tuple[str, str] | None:
+    """The codes of the first coding variant that the facts do not hold both of."""
+    return next((e.codes for e in told.edits if e.grade == "C" and not facts.issuperset(e.codes)), None)
+
+
+@lru_cache(maxsize=512)
+def _supported(text: str, lexicon: Lexicon, grades: frozenset[Grade], facts: frozenset[str]) -> tuple[Site, ...]:
+    """Sites with the options that the facts support."""
+    kept = []
+    for s in sites(text, lexicon, grades):
+
+        def held(k: int, s: Site = s) -> bool:
+            told = verified(text, replay(text, [s.splice(k)]), lexicon)
+            return told.accepted and unsupported(told, facts) is None
+
+        some = tuple(o for k, o in enumerate(s.options) if o.grade != "C" or held(k))
+        kept += [Site(s.start, s.end, some)] if some else []
+    return tuple(kept)
 
 
 def places(splices: Sequence[Splice], told: Verified) -> int:
