@@ -9,21 +9,17 @@ SPOKEN = frozenset("AEFHILMNORSX")
 ARTICLE = re.compile(r"\b([Aa])(n?)([ \t]+)$")
 
 
-def dressed(before: str, after: str, *, opens: bool, shouted: bool) -> str:
-    """`after` with the capitals of `before`.
+def dressed(wording: str, *, raised: bool, shouted: bool) -> str:
+    """A wording with the capitals of its place.
 
     Args:
-        before: what stands there.
-        after: the wording as the lexicon has it; capitals of its own (COPD) stay.
-        opens: whether it opens a sentence or an item of a list.
+        wording: as the lexicon has it; capitals of its own (COPD) stay.
+        raised: whether it begins with a capital there: it opens a sentence, or what stands there is written so.
         shouted: whether its surroundings are written in capitals.
     """
     if shouted:
-        return after.upper()
-    first = after[:1]
-    if (opens or (before[:1].isupper() and before[1:].islower())) and first.islower() and _plain(after):
-        return first.upper() + after[1:]
-    return after
+        return wording.upper()
+    return wording[:1].upper() + wording[1:] if raised and _plain(wording) else wording
 
 
 def _plain(wording: str) -> bool:

@@ -52,11 +52,17 @@ def candidates(text: str, lexicon: Lexicon) -> tuple[Place, ...]:
 def _concepts(text: str, lexicon: Lexicon) -> Iterator[Place]:
     for m in scan(text, lexicon).mentions:
         said = m.of(text)
-        entry = lexicon.find(key(said))
+        entry = _known(lexicon).get(key(said))
         if entry is None or entry.relation == "narrower":
             continue
-        place = _place(text, m.start, m.end, [said.replace("-", " "), *_surfaces(said, entry, m, lexicon)])
+        others = [said.replace("-", " "), *_surfaces(said, entry, m, lexicon)]
+        place = _place(text, m.start, m.end, entry.surface, others)
         yield Place(place.start, place.end, (*place.texts, text[place.start : m.start] + said.upper()))
+
+
+@lru_cache(maxsize=8)
+def _known(lexicon: Lexicon) -> dict[str, Entry]:
+    return {key(e.surface): e for e in lexicon.entries}
 
 
 def _surfaces(said: str, entry: Entry, mention: Mention, lexicon: Lexicon) -> Iterator[str]:
@@ -68,11 +74,14 @@ def _surfaces(said: str, entry: Entry, mention: Mention, lexicon: Lexicon) -> It
             yield plural(e.surface) if many else e.surface
 
 
-def _place(text: str, start: int, end: int, wordings: Iterable[str]) -> Place:
-    """A place with wordings as they look there; the article before it belongs to it where one of them needs another."""
-    said = text[start:end]
-    how = {"opens": opens(text, start), "shouted": shouted(text, start, end)}
-    fitting = [dressed(said, w, **how) for w in wordings]
+def _place(text: str, start: int, end: int, listed: str, wordings: Iterable[str]) -> Place:
+    """A place with wordings as they look there; the article before it belongs to it where one of them needs another.
+
+    `listed` is what stands there as the lexicon has it.
+    """
+    raised = text[start].isupper() and (listed[0].islower() or opens(text, start))
+    loud = shouted(text, start, end)
+    fitting = [dressed(w, raised=raised, shouted=loud) for w in wordings]
     articles = [article(text, start, w) for w in fitting]
     first = next((a[0] for a in articles if a is not None), start)
     before = text[first:start]
@@ -87,9 +96,9 @@ def _classes(text: str, lexicon: Lexicon) -> Iterator[Place]:
     pattern, classes = _table(lexicon)
     for found in pattern.finditer(text):
         said = found[0]
-        others = classes.get(said) or classes.get(said.lower())
-        if others is not None:
-            yield _place(text, found.start(), found.end(), (o for o in others if o.lower() != said.lower()))
+        listed = said if said in classes else said.lower()
+        others = [o for o in classes.get(listed, ()) if o.lower() != listed.lower()]
+        yield _place(text, found.start(), found.end(), listed, others)
 
 
 @lru_cache(maxsize=8)
