@@ -100,7 +100,7 @@ NOT_THE_SAME = (
     ("Lopressor", "Toprol-XL"), ("metoprolol tartrate", "metoprolol succinate"), ("metformin", "Glucophage XR"),
     ("bupropion", "Wellbutrin XL"), ("bupropion", "Wellbutrin SR"), ("morphine", "MS Contin"), ("fentanyl", "Duragesic"),
     ("buprenorphine", "Suboxone"), ("losartan", "Hyzaar"), ("valsartan", "Diovan HCT"), ("lisinopril", "Zestoretic"),
-    ("acetaminophen", "Tylenol PM"), ("acetaminophen", "Tylenol #3"), ("ibuprofen", "Advil PM"), ("loratadine", "Claritin-D"),
+    ("acetaminophen", "Tylenol PM"), ("acetaminophen", "Tylenol #3"), ("Tylenol #3", "Tylenol with codeine"), ("ibuprofen", "Advil PM"), ("loratadine", "Claritin-D"),
     ("pseudoephedrine", "Sudafed PE"), ("docusate sodium", "Peri-Colace"), ("divalproex", "Depakote ER"),
     ("valproic acid", "divalproex"), ("cyclosporine", "Neoral"), ("Neoral", "Sandimmune"), ("tacrolimus", "Prograf"),
     ("methylprednisolone", "Solu-Medrol"), ("Medrol", "Solu-Medrol"), ("hydrocortisone", "Solu-Cortef"),
