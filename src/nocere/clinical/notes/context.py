@@ -51,12 +51,15 @@ _PRESENT = Assertion()
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a cue does; direction "either" is forward if a mention follows in its scope, else backward."""
+    """What a cue sets.
+
+    Direction "either" is forward if a mention follows in its scope, else backward; "answer" is the same, but backward
+    only right behind a colon ("Nausea: no").
+    """
 
     sets: tuple[Property, ...] = ()
     direction: str = "forward"
     reach: int = 0
-    stops: frozenset[Property] = frozenset()
 
 
 class Cue(NamedTuple):
@@ -67,25 +70,32 @@ class Cue(NamedTuple):
     rule: Rule
 
 
+class Stop(NamedTuple):
+    """Words that end the scope of some properties."""
+
+    first: int
+    after: int
+    stops: frozenset[Property]
+
+
 @cache
-def rules() -> Trie[Rule]:
-    """The packaged rules."""
-    table: dict[tuple[str, ...], Rule] = {}
+def rules() -> tuple[Trie[Rule], Trie[frozenset[Property]]]:
+    """The packaged rules: what sets a property or nothing, and what stops some."""
+    cues: Trie[Rule] = Trie()
+    stopping: dict[tuple[str, ...], frozenset[Property]] = {}
     text = files("nocere.clinical.notes").joinpath("data/context.tsv").read_text(encoding="utf-8")
     for line in text.splitlines()[1:]:
         phrase, sets, direction, reach, stops = line.split("\t")
-        stopped = PROPERTIES if stops == "all" else _properties(stops)
         for way in expanded(phrase):
-            old = table.get(way, Rule())
-            both = frozenset((*old.stops, *stopped))
-            if sets or not old.sets:
-                table[way] = Rule(_properties(sets), direction, int(reach or 0), both)
+            if stops:
+                stopped = PROPERTIES if stops == "all" else _properties(stops)
+                stopping[way] = frozenset((*stopping.get(way, ()), *stopped))
             else:
-                table[way] = Rule(old.sets, old.direction, old.reach, both)
-    trie: Trie[Rule] = Trie()
-    for way, rule in table.items():
-        trie.add(way, rule)
-    return trie
+                cues.add(way, Rule(_properties(sets), direction, int(reach or 0)))
+    trie: Trie[frozenset[Property]] = Trie()
+    for way, properties in stopping.items():
+        trie.add(way, properties)
+    return cues, trie
 
 
 def expanded(phrase: str) -> list[tuple[str, ...]]:
@@ -110,7 +120,6 @@ def assertions(
         readings: what the heading above each mention says of it ("" or a property).
     """
     numbered = Words(of.text, [_class(k) for k in of.keys], of.starts, of.ends)
-    first = _first()
     found: list[Assertion] = []
     carried: list[Rule] = []
     m, n = 0, len(mentions)
@@ -123,24 +132,29 @@ def assertions(
         if here == m and not opens:
             continue
         inside = mentions[here:m]
-        cues = _cues(numbered, first, begin, end, inside)
+        cues = _cues(numbered, begin, end, inside)
+        stops = _stops(numbered, begin, end, cues)
         marks = [set(_properties(r)) for r in readings[here:m]]
         for rule in carried:
-            _forward(Cue(begin, begin, rule), cues, end, inside, marks)
-        for i, cue in enumerate(cues):
+            _forward(Cue(begin, begin, rule), _limit(Cue(begin, begin, rule), stops, end), inside, marks)
+        limits = [_limit(cue, stops, end) for cue in cues]
+        for cue, limit in zip(cues, limits, strict=True):
             if cue.rule.sets:
-                reached = cue.rule.direction != "backward" and _forward(cue, cues[i + 1 :], end, inside, marks)
-                if cue.rule.direction == "backward" or (cue.rule.direction == "either" and not reached):
-                    _backward(cue, cues[:i], begin, of, inside, marks)
+                way = cue.rule.direction
+                reached = way != "backward" and _forward(cue, limit, inside, marks)
+                answers = way == "answer" and cue.first > begin and of.keys[cue.first - 1] == ":"
+                if not reached and (way in ("backward", "either") or answers):
+                    _backward(cue, stops, begin, of, inside, marks)
         if opens:
-            carried = [c.rule for i, c in enumerate(cues) if c.rule.sets and _limit(c, cues[i + 1 :], end) == end]
+            carried = [c.rule for c, limit in zip(cues, limits, strict=True) if c.rule.sets and limit == end]
         found.extend(_assertion(mark) for mark in marks)
     return found
 
 
 @cache
-def _first() -> frozenset[str]:
-    return rules().first
+def _first() -> tuple[frozenset[str], frozenset[str]]:
+    cues, stops = rules()
+    return cues.first, stops.first
 
 
 def _class(key: str) -> str:
@@ -160,13 +174,13 @@ def _item(of: Words, spans: Sequence[tuple[int, int]], s: int) -> bool:
     return gap.count("\n") == 1 and any(mark in gap for mark in "-•*·")
 
 
-def _cues(of: Words, first: frozenset[str], begin: int, end: int, mentions: Sequence[tuple[int, int]]) -> list[Cue]:
+def _cues(of: Words, begin: int, end: int, mentions: Sequence[tuple[int, int]]) -> list[Cue]:
     """Cues of a sentence outside of its mentions: leftmost, then longest."""
     found: list[Cue] = []
-    at = begin
+    trie, first, at = rules()[0], _first()[0], begin
     for start, after in (*mentions, (end, end)):
         while at < start:
-            if of.keys[at] in first and (hit := rules().longest(of, at, start)):
+            if of.keys[at] in first and (hit := trie.longest(of, at, start)):
                 found.append(Cue(at, *hit))
                 at = hit[0]
             else:
@@ -175,31 +189,38 @@ def _cues(of: Words, first: frozenset[str], begin: int, end: int, mentions: Sequ
     return found
 
 
-def _stops(cue: Cue, other: Cue, gap: int) -> bool:
-    """Whether another cue ends the scope of this one; `gap` counts the words between them."""
-    for p in cue.rule.sets:
-        if p in other.rule.stops:
-            return True
-        if gap and any(p in _NEW_SCOPE.get(q, ()) for q in other.rule.sets if q not in cue.rule.sets):
-            return True
-    return False
+def _stops(of: Words, begin: int, end: int, cues: Sequence[Cue]) -> list[Stop]:
+    """What ends scopes in a sentence: words of the table unless they are part of a cue, and the cues of a new scope."""
+    found: list[Stop] = []
+    trie, first, at = rules()[1], _first()[1], begin
+    for cue in (*cues, None):
+        start = cue.first if cue else end
+        hits = ((i, trie.longest(of, i, end)) for i in range(at, start) if of.keys[i] in first)
+        found.extend(Stop(i, *hit) for i, hit in hits if hit)
+        if cue:
+            if (hit := trie.longest(of, start, end)) and hit[0] >= cue.after:
+                found.append(Stop(start, *hit))
+            ended = frozenset(p for s in cue.rule.sets for p in _NEW_SCOPE.get(s, ()) if p not in cue.rule.sets)
+            if ended and cue.rule.direction != "backward":
+                found.append(Stop(start, -1, ended))
+            at = cue.after
+    return found
 
 
-def _limit(cue: Cue, later: Sequence[Cue], end: int) -> int:
+def _limit(cue: Cue, stops: Sequence[Stop], end: int) -> int:
     """The word at which the scope after a cue ends."""
     limit = min(end, cue.after + cue.rule.reach) if cue.rule.reach else end
-    for other in later:
-        if other.first >= limit:
+    for stop in stops:
+        if stop.first >= limit:
             break
-        if _stops(cue, other, other.first - cue.after) and (other.rule.direction != "backward" or other.rule.stops):
-            return other.first
+        # A cue of a new scope directly behind this one belongs to it.
+        if stop.first >= cue.after + (stop.after < 0) and any(p in stop.stops for p in cue.rule.sets):
+            return stop.first
     return limit
 
 
-def _forward(
-    cue: Cue, later: Sequence[Cue], end: int, mentions: Sequence[tuple[int, int]], marks: Sequence[set[Property]]
-) -> bool:
-    limit = _limit(cue, later, end)
+def _forward(cue: Cue, limit: int, mentions: Sequence[tuple[int, int]], marks: Sequence[set[Property]]) -> bool:
+    """Marks mentions between a cue and the end of its scope, and tells whether there is one."""
     reached = False
     for (start, _), mark in zip(mentions, marks, strict=True):
         if cue.after <= start < limit:
@@ -210,7 +231,7 @@ def _forward(
 
 def _backward(
     cue: Cue,
-    earlier: Sequence[Cue],
+    stops: Sequence[Stop],
     begin: int,
     of: Words,
     mentions: Sequence[tuple[int, int]],
@@ -218,12 +239,9 @@ def _backward(
 ) -> None:
     """Marks mentions before a cue: the nearest, and those that a list joins to it ("fever, cough and pain were")."""
     limit = max(begin, cue.first - cue.rule.reach) if cue.rule.reach else begin
-    for other in reversed(earlier):
-        if other.after <= limit:
-            break
-        if _stops(cue, other, cue.first - other.after):
-            limit = other.after
-            break
+    for stop in stops:
+        if stop.first < cue.first and any(p in stop.stops for p in cue.rule.sets):
+            limit = max(limit, stop.after if stop.after > 0 else stop.first + 1)
     joined = False
     for i in range(cue.first - 1, limit - 1, -1):
         if of.keys[i] in _JOINS:

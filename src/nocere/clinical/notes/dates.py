@@ -29,7 +29,7 @@ _NAMED = re.compile(
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?([ap])(?:\.m\.|\.?m\b)", re.I)
 _COLON = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:])")
 _MILITARY = re.compile(r"([01]\d|2[0-3])([0-5]\d)\s(?:hours|hrs|h)\b")
-_YEAR = re.compile(r"(?:19|20)\d\d(?![\w,./%-])(?!\.\d)")
+_YEAR = re.compile(r"(?:19|20)\d\d(?![\w/%])(?![.,-]\d)")
 
 
 def date(text: str, at: int) -> tuple[str, int] | None:

@@ -39,10 +39,8 @@ _ENDS = ("ss", "us", "is", "as", "os")
 def _spelling() -> dict[str, str]:
     """British words and their American spelling (data/spelling.tsv), with the forms that inflection gives."""
     words: dict[str, str] = {}
-    table = files("nocere.clinical.notes").joinpath("data/spelling.tsv")
-    if not table.is_file():  # until the table is written
-        return words
-    for line in table.read_text(encoding="utf-8").splitlines()[1:]:
+    table = files("nocere.clinical.notes").joinpath("data/spelling.tsv").read_text(encoding="utf-8")
+    for line in table.splitlines()[1:]:
         british, american = line.split("\t")[:2]
         words[british.casefold()] = american.casefold()
     for british, american in tuple(words.items()):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 from nocere.clinical.codes.graph import TENTH, load_rules
+from nocere.clinical.notes.forms import key
 from nocere.core.canonical import digest
 from nocere.core.errors import DataError
 
@@ -201,11 +202,6 @@ def _packaged() -> Lexicon:
         tuple(Spelling(*row) for _, row in _rows(DATA / "spelling.tsv", Spelling)),
         tuple(Phrase(*row) for _, row in _rows(DATA / "phrases.tsv", Phrase)),
     )
-
-
-def key(surface: str) -> str:
-    """Stand-in for `forms.key`."""
-    return " ".join(surface.casefold().replace("-", " ").split())
 
 
 def _rows(path: Path, kind: type) -> list[tuple[int, list[str]]]:
