@@ -110,6 +110,56 @@ def test_rows_of_variants_are_those_of_scikit_learn_bit_for_bit(
     np.testing.assert_array_equal(encoder.rows(rows).data, mine.data)
 
 
+@pytest.mark.parametrize("words", [(1, 1), (1, 2), (2, 3), (4, 4)])
+def test_edits_that_one_n_gram_can_reach_are_one_change(words: tuple[int, int]) -> None:
+    vectoriser = CountVectorizer(ngram_range=words)
+    parts = [
+        "ache",
+        "electroencephalography",
+        "pain",
+        "cholecystolithotomy",
+        "cough",
+        "of",
+        "hyperparathyroidism",
+        "x1",
+    ]
+    base = " ".join(parts * 3)
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(200):
+        drawn = base.split()
+        for i in rng.choice(len(drawn), 5, replace=False):
+            drawn[i] = str(rng.choice(["lumbago", "", "pain ache", "x1"]))
+        rows.append(" ".join(drawn))
+    encoder = NoteEncoder(vectoriser.fit([base, *rows]))
+    np.testing.assert_array_equal(encoder.counts(rows, [base] * 200).toarray(), vectoriser.transform(rows).toarray())
+
+
+class _Counted:
+    """A model that tells how many rows it was asked about."""
+
+    classes_ = np.array(LABELS)
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def fit(self, x: Any, y: Any) -> _Counted:
+        return self
+
+    def decision_function(self, x: Any) -> Any:
+        self.asked.append(x.shape[0])
+        return np.asarray(x.sum(axis=1)).ravel()
+
+
+def test_models_whose_last_bit_may_depend_on_the_number_of_rows_hear_always_the_same_number() -> None:
+    counted = _Counted()
+    model = note_target(counted, FITTED["counts"], DECISION)
+    np.testing.assert_array_equal(
+        scores(model, TRAIN[:40])[:, 0], FITTED["counts"].transform(TRAIN[:40]).toarray().sum(1)
+    )
+    assert counted.asked == [32, 32]
+
+
 MODELS: dict[str, Any] = {
     "logistic": LogisticRegression(),
     "svm": LinearSVC(),

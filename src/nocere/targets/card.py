@@ -1,9 +1,10 @@
 """Target cards: a TOML file (or a trained folder) that says what a model is, how it is loaded and how it decides.
 
 [target]
-kind = "torch"                     # torch | torchscript | pt2 | sklearn | claims | callable
+kind = "torch"                     # torch | torchscript | pt2 | sklearn | claims | notes | callable
 factory = "mymodel.py:build"       # torch, callable: a Python file of yours and a function in it
 weights = "weights.pt"             # torch: a state dict (loaded weights-only); torchscript, pt2, sklearn: the file
+                                   # notes: model.json of write_note_target, a pipeline (.joblib), or a folder
 encoder = "encoder.json"           # claims: how a claim becomes a row (Encoder.to_json)
 outputs = "logits"                 # or "probabilities", "labels" (callable)
 [input]
@@ -27,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from nocere.core.canonical import sha256
-from nocere.core.decision import from_json
+from nocere.core.decision import Decision, from_json
 from nocere.core.errors import TargetError
 from nocere.targets.base import Target
-from nocere.targets.preprocess import ImageInput
+from nocere.targets.preprocess import input_from_json
 
-KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "callable")
+KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "notes", "callable")
 PICKLES = (".joblib", ".pkl", ".pickle")
 
 
@@ -74,7 +75,7 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
     if "decision" not in card:
         raise TargetError(f"{path}: no [decision].", "Declare kind, labels and the operating threshold.")
     decision = from_json(card["decision"])
-    input_ = ImageInput.from_json(card["input"]) if "input" in card else None
+    input_ = input_from_json(card["input"]) if "input" in card else None
     name = about.get("name", path.stem)
     outputs = about.get("outputs", "probabilities" if kind in ("callable",) else "logits")
     if kind == "sklearn":
@@ -89,6 +90,8 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
         file = _file(about, path)
         model = _unpickle(file, trust) if file.suffix in PICKLES else model_of(file)
         return ClaimTarget(model, encoder_of(_file(about, path, "encoder")), decision, name=name)
+    if kind == "notes":
+        return _notes(about, path, trust, decision, name)
     if kind == "callable":
         from nocere.targets.callable import callable_target
 
@@ -101,6 +104,21 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
     module = {"torch": _torch, "torchscript": _torchscript, "pt2": _pt2}[kind](about, path)
     stochastic = about.get("stochastic", False)
     return TorchTarget(module, decision, input_, outputs=outputs, stochastic=stochastic, name=name)
+
+
+def _notes(about: dict[str, Any], card: Path, trust: bool, decision: Decision, name: str) -> Target:
+    from nocere.targets.notes.files import read_note_target
+    from nocere.targets.notes.target import note_target
+
+    if (card.parent / str(about.get("weights", ""))).is_dir() and "weights" in about:
+        from nocere.targets.notes.hugging_face import hugging_face_target
+
+        return hugging_face_target(card.parent / str(about["weights"]), decision, name=name)
+    file = _file(about, card)
+    if file.suffix not in PICKLES:
+        return read_note_target(file, decision, name=name)
+    made: Target = note_target(_unpickle(file, trust), None, decision, name=name)
+    return made
 
 
 def _file(about: dict[str, Any], card: Path, key: str = "weights") -> Path:

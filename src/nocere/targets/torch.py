@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from nocere.core.batch import Batch
 from nocere.core.canonical import digest
+from nocere.core.case import Case
 from nocere.core.decision import Decision, to_json
 from nocere.core.errors import TargetError
 from nocere.core.registry import register
 from nocere.targets.base import Access, check_scores, to_logits
-from nocere.targets.preprocess import ImageInput
+from nocere.targets.preprocess import Preprocess
 
 
 @register("target", "torch", source="torch.nn.Module")
@@ -42,7 +43,7 @@ class TorchTarget:
         self,
         module: torch.nn.Module,
         decision: Decision,
-        input: ImageInput | None = None,
+        input: Preprocess | None = None,
         *,
         outputs: Literal["logits", "probabilities"] = "logits",
         stochastic: bool = False,
@@ -91,9 +92,9 @@ class TorchTarget:
         grads = [p.requires_grad for p in self._module.parameters()]
         return digest({"weights": self._weights(), "training": modes, "requires_grad": grads})
 
-    def _forward(self, x: Any) -> Any:
+    def _forward(self, x: Any, like: Sequence[Case[Any]]) -> Any:
         try:
-            z = self._module(x if self.input is None else self.input(x))
+            z = self._module(x if self.input is None else self.input(x, like))
         except TargetError:
             raise
         except (RuntimeError, ValueError, TypeError, AssertionError) as e:
@@ -119,7 +120,7 @@ class TorchTarget:
             if self.stochastic:
                 z = torch.cat([self._drawn(x[i : i + 1], batch, i) for i in range(len(x))])
             else:
-                z = self._forward(x)
+                z = self._forward(x, batch.like)
         raw = z.cpu().numpy()
         if self.outputs == "probabilities":
             raw = to_logits(raw, self.decision, self.name)
@@ -130,14 +131,14 @@ class TorchTarget:
             raise TargetError(f"{self.name} draws at inference and needs a seed a row.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(batch.seeds[i]) & (2**63 - 1))
-            return self._forward(row)
+            return self._forward(row, batch.like[i : i + 1])
 
     def vjp(self, batch: Batch) -> tuple[Any, Callable[[Any], Any]]:
         x = batch.x.to(self._device).detach().requires_grad_(True)
         if self.stochastic:
             z = torch.cat([self._drawn(x[i : i + 1], batch, i) for i in range(len(x))])
         else:
-            z = self._forward(x)
+            z = self._forward(x, batch.like)
 
         def pullback(weight: Any) -> Any:
             if not z.requires_grad:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,10 @@ class TorchTwin(TorchTarget):
         self._module = module
         self._bf16 = bf16
 
-    def _forward(self, x: Any) -> Any:
+    def _forward(self, x: Any, like: Sequence[Case[Any]]) -> Any:
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
         with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
-            return super()._forward(x).float()
+            return super()._forward(x, like).float()
 
 
 def search_twin(target: Target, sample: Case[Any], *, bf16: bool = False) -> Target:

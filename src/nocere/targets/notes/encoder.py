@@ -240,9 +240,9 @@ class NoteEncoder:
 
 
 def _told(value: Any) -> Any:
-    """A setting as plain data: functions and types by their names."""
+    """A setting as plain data: functions and types by their names, words without their order."""
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_told(v) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        return [_told(v) for v in (sorted(value) if all(isinstance(v, str) for v in value) else value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"

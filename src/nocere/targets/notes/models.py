@@ -114,8 +114,8 @@ class Vectorised:
 
     def state(self) -> str:
         parts = [self.encoder.about(), *(w.about() for w in self.weightings)]
-        if isinstance(self._model, LinearForm):
-            arrays = (self._model.weight, self._model.bias)
+        if self.form is not None:
+            arrays = (self.form.weight, self.form.bias)
             return digest([*parts, *(sha256(a.astype("<f8").tobytes()) for a in arrays)])
         return digest([*parts, state_of([*self._between, self._model])])
 
@@ -126,6 +126,7 @@ def _checked(model: Any, decision: Decision, name: str) -> None:
     Raises:
         TargetError: the model has no scores, is not fitted, or its classes are not the labels.
     """
+    from sklearn.base import BaseEstimator
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
@@ -139,7 +140,8 @@ def _checked(model: Any, decision: Decision, name: str) -> None:
             "Give a fitted classifier.",
         )
     try:
-        check_is_fitted(model)
+        if isinstance(model, BaseEstimator):
+            check_is_fitted(model)
     except NotFittedError as e:
         raise TargetError(f"{name}: its {type(model).__name__} is not fitted.", "Fit it on training notes.") from e
     coef = getattr(model, "coef_", None)

@@ -6,6 +6,7 @@ It sees the text alone: never facts, clinics or who misused for which reason.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def misuse(samples: list[Sample]) -> NDArray[np.int64]:
     return np.array([s.patient.misuse for s in samples], dtype=np.int64)
 
 
-def fit(texts: list[str], truth: NDArray[np.int64]) -> object:
+def fit(texts: list[str], truth: NDArray[np.int64]) -> Any:
     """A fitted pipeline of word and word-pair TF-IDF and logistic regression."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

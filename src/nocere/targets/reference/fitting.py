@@ -6,7 +6,8 @@ network sees `(x / 255 - mean) / std`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,17 @@ def fit(
         if progress is not None:
             progress(epoch + 1, epochs, total / len(x))
     module.eval()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of one order, whatever the caller's threads are: equal plans give equal networks."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def initialise(module: nn.Module, seed: int) -> None:

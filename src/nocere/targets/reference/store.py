@@ -15,7 +15,7 @@ from nocere.core.canonical import dumps, sha256
 from nocere.core.decision import Decision, from_json, to_json
 from nocere.core.errors import TargetError
 from nocere.core.files import write_atomic
-from nocere.targets.preprocess import ImageInput
+from nocere.targets.preprocess import ImageInput, input_from_json
 
 CARD = "target.json"
 WEIGHTS = "weights.npz"
@@ -68,7 +68,7 @@ def load(folder: Path) -> Any:
     import torch
 
     try:
-        input_ = ImageInput.from_json(card["input"])
+        input_ = input_from_json(card["input"])
         decision = from_json(card["decision"])
         module = build(card["arch"], channels=input_.channels, outputs=decision.columns)
         with np.load(io.BytesIO(data), allow_pickle=False) as npz:

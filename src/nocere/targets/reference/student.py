@@ -18,7 +18,7 @@ from torch.nn import functional
 from nocere.core.decision import Decision, MultiLabel, Softmax
 from nocere.core.errors import TargetError
 from nocere.targets.preprocess import ImageInput
-from nocere.targets.reference.fitting import fit
+from nocere.targets.reference.fitting import fit, one_thread
 from nocere.targets.reference.nets import build
 from nocere.targets.torch import TorchTarget
 
@@ -54,7 +54,7 @@ def teach(
         weight = told / (2 * share) + (1 - told) / (2 * (1 - share))
         return functional.binary_cross_entropy_with_logits(z, told, weight=weight)
 
-    with _one_thread():
+    with one_thread():
         fit(
             module, x, p.astype(np.float32), epochs=epochs, seed=seed % 2**31, mean=mean, std=std, augment=augment,
             loss=loss,
@@ -118,14 +118,3 @@ def _opened(data: bytes) -> Iterator[Any]:
     except (KeyError, ValueError, RuntimeError, OSError, zipfile.BadZipFile) as e:
         first = str(e).strip().split("\n", 1)[0]
         raise TargetError(f"A sealed surrogate cannot be read ({first}).", "Run the audit into a new folder.") from e
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of one order, whatever the caller's threads are: equal plans give equal networks."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
