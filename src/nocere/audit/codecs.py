@@ -7,6 +7,7 @@ from collections.abc import Callable
 from nocere.cases.claim import Claim
 from nocere.cases.claim_json import ClaimCodec
 from nocere.cases.codec import Codec
+from nocere.cases.dicom import DicomCodec
 from nocere.cases.image import ImageCodec
 from nocere.cases.note import NoteCodec
 from nocere.core.case import CaseSet
@@ -14,6 +15,7 @@ from nocere.core.errors import VerificationError
 
 CODECS: dict[str, Callable[[], Codec]] = {
     ImageCodec.name: ImageCodec,
+    DicomCodec.name: DicomCodec,
     ClaimCodec.name: ClaimCodec,
     NoteCodec.name: NoteCodec,
 }
@@ -21,10 +23,13 @@ CODECS: dict[str, Callable[[], Codec]] = {
 
 def codec_of(cases: CaseSet) -> Codec:
     """The codec of these cases."""
-    x = cases.load(cases.refs[0].id).x
+    first = cases.load(cases.refs[0].id)
+    x = first.x
     if isinstance(x, str):
         return NoteCodec()
-    return ClaimCodec() if isinstance(x, Claim) else ImageCodec()
+    if isinstance(x, Claim):
+        return ClaimCodec()
+    return DicomCodec() if "display" in first.header else ImageCodec()
 
 
 def codec_named(name: str) -> Codec:
