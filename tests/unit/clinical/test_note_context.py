@@ -60,6 +60,7 @@ def said(text: str) -> dict[str, str]:
         ("No fever, and she has nausea.", {"fever": "negated", "nausea": "present"}),
         ("He has hypertension, pneumonia was ruled out.", {"hypertension": "present", "pneumonia": "negated"}),
         ("He has chest pain and no other complaint.", {"chest pain": "present"}),
+        ("Chest pain and no swelling.", {"chest pain": "present"}),
         ("Possible pneumonia, no fever.", {"pneumonia": "possible", "fever": "negated"}),
         ("No suspected fracture.", {"fracture": "negated+possible"}),
         ("No fever. Cough.", {"fever": "negated", "cough": "present"}),

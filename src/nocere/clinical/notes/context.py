@@ -119,7 +119,9 @@ def assertions(
         mentions: the same of each mention, in order, each within a sentence.
         readings: what the heading above each mention says of it ("" or a property).
     """
-    numbered = Words(of.text, [_class(k) for k in of.keys], of.starts, of.ends)
+    numbered = Words(
+        of.text, [_class(k) if "0" <= k[0] <= "9" or k in _PEOPLE else k for k in of.keys], of.starts, of.ends
+    )
     found: list[Assertion] = []
     carried: list[Rule] = []
     m, n = 0, len(mentions)
@@ -158,10 +160,10 @@ def _first() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _class(key: str) -> str:
-    """A word as rules name it: numbers, years, relatives and other people by class."""
+    """The class by which rules name a number, a year, a relative or another person."""
     if "0" <= key[0] <= "9":
         return "#year" if len(key) == 4 and key[:2] in ("19", "20") else "#"
-    return _PEOPLE.get(key, key)
+    return _PEOPLE[key]
 
 
 def _properties(joined: str) -> tuple[Property, ...]:

@@ -80,7 +80,9 @@ def quantities(text: str, of: Words) -> list[Quantity]:
     keys, starts, triggers = of.keys, of.starts, _triggers()
     name: _Name | None = None
     done, n = 0, len(keys)
-    for i in [i for i, k in enumerate(keys) if "0" <= k[0] <= "9" or k in triggers or _GLUED.match(k)]:
+    for i in [
+        i for i, k in enumerate(keys) if "0" <= k[0] <= "9" or k in triggers or (k[0] in "qx" and _GLUED.match(k))
+    ]:
         if starts[i] < done:
             continue
         key = keys[i]

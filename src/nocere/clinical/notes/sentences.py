@@ -20,10 +20,12 @@ _SHORT = frozenset(
     )
 )  # fmt: skip
 _DOTTED = re.compile(r"(?:[a-z]\.)+[a-z]")
-_LAST = re.compile(r"[^\s(,;:]*$")
+_APART = re.compile(r"[\s(,;:]")
 _NUMBERED = re.compile(r"[\s,]*\(?\d{1,2}")
 _ITEM = re.compile(r"[-•*·–]|\(?\d{1,2}[.)]\s|[A-Z][^\n.]{0,40}:")
 _TRIM = " \t\r\n,•*·"
+LONGEST = 16
+"""Characters before a full stop in which an abbreviation is looked for."""
 WRAPPED = 55
 """Characters of a line from which a capital on the next one may continue its sentence."""
 
@@ -57,8 +59,7 @@ def _keep(found: list[Span], text: str, start: int, end: int) -> None:
 
 def _stops(text: str, start: int, at: int, end: int) -> bool:
     """Whether a full stop ends the sentence."""
-    last = _LAST.search(text, start, at)
-    word = last.group().casefold() if last else ""
+    word = _APART.split(text[max(start, at - LONGEST) : at])[-1].casefold()
     rest = text[end : end + 8].lstrip()
     if end < len(text) and text[end] == ",":  # lines of a list, joined by commas
         return rest[1:].lstrip()[:1].isupper() or rest[1:].lstrip()[:1].isdigit()
