@@ -218,3 +218,25 @@ def test_a_scanner_that_reads_more_after_an_insertion_is_heard(monkeypatch: pyte
     case = note_case("a", NOTE)
     monkeypatch.setattr(there, "scan", suspicious)
     assert "states something else" in Boilerplate(1.0).check(case, *put(NOTE, "Rest.")).why  # type: ignore[union-attr]
+
+
+def test_an_order_after_which_the_scanner_reads_less_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nocere.threats.words import statements as there
+
+    case = note_case("a", NOTE)
+    x, proof = exchanged(NOTE, "Vital signs were stable.", "Labs were drawn.")
+    monkeypatch.setattr(there, "scan", lambda t, w: replace(scan(t, w), mentions=()) if t == x else scan(t, w))
+    assert "states something else" in Reorder(2.0).check(case, x, proof).why  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("told", [("D", "side"), (None, "unknown"), (None, "negation")])
+def test_a_contradiction_that_the_verifier_refuses_for_another_reason_is_none(
+    monkeypatch: pytest.MonkeyPatch, told: tuple[Any, str]
+) -> None:
+    from nocere.clinical.notes.model import Verified
+    from nocere.threats.words import controls
+
+    case = note_case("a", NOTE)
+    s = next(s for s in Controls().edits(case) if s.rule == "negation")
+    monkeypatch.setattr(controls, "verified", lambda *_: Verified(False, told[0], (), "", told[1]))
+    assert "no contradiction" in Controls().check(case, replay(NOTE, [s]), proof_of([s])).why  # type: ignore[union-attr]
