@@ -42,13 +42,11 @@ class Abbreviated:
 
     @staticmethod
     def _counted(tokens: list[Token], i: int, keys: Keys) -> bool:
-        """IV after nerve or factor is four; an abbreviation glued to a character that we do not read is none."""
+        """IV after nerve or factor is four; an abbreviation beside a character that we do not read is none."""
         if keys == ("IV",) and i and tokens[i - 1].key in ("nerve", "nerves", "cn", "CN", "factor", "and", "to"):
             return True
-        after = tokens[i + len(keys)] if i + len(keys) < len(tokens) else None
-        return bool(
-            (tokens[i].glued and i and tokens[i - 1].kind == "odd") or (after and after.glued and after.kind == "odd")
-        )
+        around = (*tokens[max(i - 1, 0) : i], *tokens[i + len(keys) : i + len(keys) + 1])
+        return any(t.kind == "odd" for t in around)
 
     def _build(self, lexicon: Lexicon) -> None:
         rows = [(a.short, a.long) for a in lexicon.abbreviations if a.kind not in ("unit", "time")]

@@ -22,13 +22,13 @@ def disagreement(before: Scan, after: Scan, edits: Sequence[Edit]) -> Refusal | 
         _mentions(before, after, places)
         or _alike(
             "number",
-            [(places.of(q), (q.kind, q.value, q.unit), q) for q in before.quantities],
-            [(places.back(q), (q.kind, q.value, q.unit), q) for q in after.quantities],
+            [(places.of(q), (q.kind, q.value, q.unit)) for q in before.quantities],
+            [(places.back(q), (q.kind, q.value, q.unit)) for q in after.quantities],
         )
         or _alike(
             "side",
-            [(places.of(s), (s.side,), s) for s in before.sides],
-            [(places.back(s), (s.side,), s) for s in after.sides],
+            [(places.of(s), (s.side,)) for s in before.sides],
+            [(places.back(s), (s.side,)) for s in after.sides],
         )
     )
 
@@ -96,15 +96,14 @@ def _shown(scan: Scan, mention: Mention) -> str:
 
 def _alike(
     reason: str,
-    old: Sequence[tuple[tuple[int, int], tuple[str, ...], Span]],
-    new: Sequence[tuple[tuple[int, int], tuple[str, ...], Span]],
+    old: Sequence[tuple[tuple[int, int], tuple[str, ...]]],
+    new: Sequence[tuple[tuple[int, int], tuple[str, ...]]],
 ) -> Refusal | None:
     """Compares what lies outside the edits; inside them the atoms have compared it already, and more exactly."""
-    mine = [(place, value) for place, value, _ in old if place[1] != -1]
-    theirs = [(place, value) for place, value, _ in new if place[1] != -1]
+    mine, theirs = ([(place[0], value) for place, value in run if place[1] != -1] for run in (old, new))
     for a, b in zip(mine, theirs, strict=False):
         if a != b:
-            return reason, f"{' '.join(a[1])} is read as {' '.join(b[1])} in the edited text."
+            return reason, f"{' '.join(a[1]).strip()} is followed or replaced by {' '.join(b[1]).strip()}."
     if len(mine) != len(theirs):
         return reason, f"The edited text has another count of {reason}s."
     return None

@@ -28,7 +28,25 @@ def edits_of(mine: Chunk, theirs: Chunk) -> tuple[Edit, ...]:
             found.append(_edit(before[i].start, old, new, before[i:j], after[i:j]))
         i = j
     _gap(found, here, mine.text[here:], theirs.text[there:])
-    return tuple(found)
+    return tuple(_touching(found))
+
+
+def _touching(edits: list[Edit]) -> list[Edit]:
+    """The edits with those that touch joined, so that each can be made without the other ones ("2-3", "2 to 3")."""
+    found: list[Edit] = []
+    for e in edits:
+        last = found[-1] if found else None
+        if last is None or last.end != e.start:
+            found.append(e)
+            continue
+        named = e if e.concept[0] else last
+        grade = max((last, e), key=lambda one: one.grade or "").grade
+        why = named.why if named.grade == grade else (e.why if e.grade == grade else last.why)
+        found[-1] = Edit(
+            last.start, e.end, last.before + e.before, last.after + e.after, grade, why,
+            named.concept, named.codes, tuple(dict.fromkeys(last.evidence + e.evidence)),
+        )  # fmt: skip
+    return found
 
 
 def placed(edits: Sequence[Edit], by: int) -> list[Edit]:

@@ -21,7 +21,7 @@ from nocere.clinical.notes.passes import articles, commas, without_stop
 from nocere.clinical.notes.tokens import Keys, Token
 
 # What ends a part: a line break, or a full stop before a capital letter.
-_END = re.compile(r"[.?!;][ \t]+(?=[A-Z])|\n[\r\n \t]*")
+_END = re.compile(r"(?<!\.[A-Za-z])[.?!;][ \t]+(?=[A-Z])|\n[\r\n \t]*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

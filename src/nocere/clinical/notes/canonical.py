@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from nocere.clinical.notes.atoms import Reader
 from nocere.clinical.notes.bags import row
 from nocere.clinical.notes.lexicon import Lexicon, load_lexicon
 from nocere.clinical.notes.naming import Atom
@@ -13,6 +14,7 @@ from nocere.clinical.notes.verify import reader
 
 Level: TypeAlias = Literal["same", "umbrella"]
 
+_ROUNDS = 8  # what is dropped may bring words together that are one wording: a second round is rare, a third rarer
 _DIGITS = str.maketrans(dict(zip("0123456789", row("zero one two three four five six seven eight nine"), strict=True)))
 _MONTH_NAMES = {number: name for name, number in reversed(MONTHS.items())}
 _MONTH_DAY = re.compile(r"-(\d\d)-(\d\d)")
@@ -31,13 +33,27 @@ def canonicalise(text: str, lexicon: Lexicon | None = None, level: Level = "same
     "umbrella". Applying it again changes nothing. Blank lines and the width of blanks are not kept.
     """
     read = reader(lexicon or load_lexicon())
+    for _ in range(_ROUNDS):
+        before, text = text, _once(text, read, level)
+        if text == before:
+            break
+    return text
+
+
+def _once(text: str, read: Reader, level: Level) -> str:
     lines: list[list[str]] = [[]]
     for atom in read.atoms(text):
         if atom.kind == "break":
             lines.append([])
         else:
             lines[-1].append(_written(atom, level, read.wordings))
-    return "\n".join(" ".join(line) for line in lines)
+    return "\n".join(_line(line) for line in lines)
+
+
+def _line(words: list[str]) -> str:
+    """Words with blanks between them; a sign stays before its number, a genitive behind its word."""
+    text = "".join(w if w == "-" else w + " " for w in words).rstrip(" ")
+    return text.replace(" 's", "'s")
 
 
 def _written(atom: Atom, level: Level, phrases: dict[str, str]) -> str:

@@ -23,8 +23,8 @@ _NEUTRAL = bag(
     "real whole public postoperative preoperative longstanding diabetic hypertensive alcoholic asthmatic "
     "epileptic febrile septic anemic diaphoretic dyspneic tachycardic"
 )
-# -al, -ic, -ary, -ar, -ous, -oid, -genic: pulmonary, portal, ocular, rheumatic, venous, gestational, cardiogenic.
-_MAKES_A_KIND = re.compile(r"[a-z]{2,}(?:al|ic|ary|ar|ous|oid|ile|tic)")
+# -al, -ic, -ary, -ory, -ar, -ous, -oid, -genic: pulmonary, portal, ocular, rheumatic, venous, gestational, cardiogenic.
+_MAKES_A_KIND = re.compile(r"[a-z]{2,}(?:al|ic|ary|ory|ar|ous|oid|ile|tic)")
 _BEFORE = bag(
     "bronze brittle bull cat cold drug exercise family fetal fever growth hay heat insulin juvenile lassa lyme "
     "marrow maternal neonatal non pre anti post pseudo hyper hypo para parent pregnancy q rebound relapsing "

@@ -23,9 +23,9 @@ _CUES: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "negation",
         bag(
-            "no not denies denied deny denying without negative never none nor neither absent absence cannot "
-            "free"
-        "unremarkable lacks lack negated unlikely excluded except nothing nobody non un"),
+            "no not denies denied deny denying without negative never none nor neither absent absence cannot free "
+            "unremarkable lacks lack negated unlikely excluded except nothing nobody non un"
+        ),
     ),
     (
         "person",
@@ -33,12 +33,15 @@ _CUES: tuple[tuple[str, frozenset[str]], ...] = (
             "mother father mom dad brother sister son daughter wife husband family uncle aunt grandmother "
             "grandfather grandparent grandparents mother's father's brother's sister's son's daughter's wife's "
             "husband's patient's spouse partner cousin sibling siblings parent parents child relative relatives "
-            "maternal paternal roommate"
-        "friend donor neighbor neighbour coworker caregiver he she his her him himself herself male female man woman boy girl"),
+            "maternal paternal roommate friend donor neighbor neighbour coworker caregiver he she his her him "
+            "himself herself male female man woman boy girl"
+        ),
     ),
     (
         "hypothetical",
-        bag("if should return would unless case watch monitor prevent risk prophylaxis when until develops"),
+        bag(
+            "if should return would unless case watch monitor prevent risk prophylaxis when until develops"
+        ),
     ),
     (
         "certainty",
@@ -46,37 +49,39 @@ _CUES: tuple[tuple[str, frozenset[str]], ...] = (
             "possible possibly probable probably likely suspected suspect suspicion suspicious may might could "
             "perhaps maybe question questionable rule ruled presumed presumably consistent suggestive suggests "
             "suggest appears seems concern concerning versus vs differential confirmed definite definitely "
-            "certain certainly evident"
-        "known proven presumptive suspects potential cannot exclude apparent apparently"),
+            "certain certainly evident known proven presumptive suspects potential cannot exclude apparent "
+            "apparently"
+        ),
     ),
     (
         "history",
         bag(
             "history previous previously prior past former formerly resolved old status remote ago current "
             "currently active new recent recently ongoing longstanding today yesterday now since childhood "
-            "earlier chronic acute"
-        "quit used former ex recurrent recurring last first"),
+            "earlier chronic acute quit used former ex recurrent recurring last first"
+        ),
     ),
 )  # fmt: skip
 _FREQUENCY = bag(
-    "daily twice once weekly monthly every nightly bedtime morning evening qod hourly yearly needed thrice prn "
-    "noon breakfast meals dinner lunch night"
+    "daily twice once weekly monthly every nightly bedtime morning evening qod hourly yearly needed "
+    "thrice prn noon breakfast meals dinner lunch night"
 )
 _ROUTE = bag(
-    "mouth orally oral intravenously intramuscularly subcutaneously sublingually rectally rectum topically "
-    "topical inhaled inhalation nasal nasally transdermal intranasal patch intrathecal intradermal otic "
-    "ophthalmic"
+    "mouth orally oral intravenously intramuscularly subcutaneously sublingually rectally rectum "
+    "topically topical inhaled inhalation nasal nasally transdermal intranasal patch intrathecal "
+    "intradermal otic ophthalmic"
 )
 _UNITS = bag(
-    "mcg mg g kg mL ml dL dl L l mm cm inch foot pound pounds ounce mEq meq mmol unit units second minute hour "
-    "hours day days week weeks month months year years percent tablet tablets capsule capsules puff puffs drop "
-    "drops"
+    "mcg mg g kg mL ml dL dl L l mm cm inch foot pound pounds ounce mEq meq mmol unit units second minute "
+    "hour hours day days week weeks month months year years percent tablet tablets capsule capsules puff "
+    "puffs drop drops"
 )
-_ORDERS = _FREQUENCY | _ROUTE | _UNITS | bag("by in per a the at times under via with on other")
+_AMOUNTS = _FREQUENCY | _ROUTE | _UNITS
+_ORDERS = _AMOUNTS | bag("by in per a the at times under via with on other")
 _AMBIGUOUS = bag(
-    "MS PT RA CP PE DM BS CA AS MR PID ED OD OS CF CHD CVA DC HS IT LBP MVP NPH PD PND RCA RS SS TB US AF AI AR "
-    "BPD DOE ER FS GC HD ID IM LE LL MD MI MM OT PA PAD PR PS PVD RF ROM RT SA SBO SC SI SLE ST TD TIA TR UC VD "
-    "WNL"
+    "MS PT RA CP PE DM BS CA AS MR PID ED OD OS CF CHD CVA DC HS IT LBP MVP NPH PD PND RCA RS SS TB US AF "
+    "AI AR BPD DOE ER FS GC HD ID IM LE LL MD MI MM OT PA PAD PR PS PVD RF ROM RT SA SBO SC SI SLE ST TD "
+    "TIA TR UC VD WNL"
 )
 
 
@@ -136,11 +141,9 @@ def _reason(original: str, edited: str, here: Sequence[Atom], there: Sequence[At
     if moved:
         return "moved", f"{old or new} stands at another place in the edited text."
     changed = f"{old} is not {new}." if here and there else f"{new or old} is {'inserted' if there else 'removed'}."
-    if old.lower() == new.lower():
-        return "ambiguous", f"{changed[:-1]}: in this case it means something else."
     if all(a.kind in ("mark", "break") for a in (*here, *there)):
         return "scope", f"Punctuation differs, which may move what a word applies to: {changed}"
-    if len(here) + len(there) > _SENTENCE and not (here and there):
+    if len(here) + len(there) >= _SENTENCE and not (here and there):
         return ("inserted", f"{new} is inserted.") if there else ("removed", f"{old} is removed.")
     words_before, words_after = _words(original, here), _words(edited, there)
     only = set((words_before - words_after) | (words_after - words_before))
@@ -148,12 +151,14 @@ def _reason(original: str, edited: str, here: Sequence[Atom], there: Sequence[At
     numbers = [[a.wide for a in atoms if _counts(a)] for atoms in (here, there)]
     if numbers[0] and numbers[1] and numbers[0] != numbers[1]:
         return "number", f"The amount differs: {changed}"
+    if old.lower() == new.lower():
+        return "ambiguous", f"{changed[:-1]}: in this case it means something else."
     negation, *others = _CUES
     if low & negation[1]:
         return "negation", f"A negation differs: {changed}"
     if _SIDES & (low | only):
         return "side", f"The side differs: {changed}"
-    if here and there and (numbers[0] != numbers[1] or (low and low <= _ORDERS)):
+    if (here and there and numbers[0] != numbers[1]) or (low & _AMOUNTS and low <= _ORDERS):
         return "number", f"A number, dose, unit, route, frequency or date differs: {changed}"
     for reason, cues in others:
         if low & cues:

@@ -53,11 +53,13 @@ class Lettering:
         return any(len(w) > 1 and w.isupper() for w in around)
 
     def _apart(self, key: str) -> Keys:
-        """Contractions and words that are also written apart."""
+        """Contractions, the genitive, and words that are also written apart."""
         if key in CONTRACTED:
             return CONTRACTED[key]
         if key in CLOSED:
             return CLOSED[key]
+        if key.endswith("'s") and len(key) > 2:
+            return (*self._apart(key[:-2]), "'s")
         if len(key) > 5 and key.islower():
             for prefix in PREFIXES:
                 rest = key.removeprefix(prefix)

@@ -45,26 +45,28 @@ class Naming:
         self._build(lexicon)
 
     def apply(self, tokens: list[Token]) -> tuple[Atom, ...]:
+        """The atoms of tokens."""
         found: list[Atom] = []
         i = 0
         while i < len(tokens):
-            name = self._name(tokens, i)
-            phrase = None if name else self._phrase(tokens, i)
-            t = tokens[i]
-            if name:
-                length, entry = name
+            length, entry = self._name(tokens, i)
+            t, phrase = tokens[i], None if length else self._phrase(tokens, i)
+            if entry:
                 found.append(_atom(entry, t.start, tokens[i + length - 1].end))
             elif phrase:
                 length, group = phrase
                 key = f"~{group}"
                 found.append(Atom(t.start, tokens[i + length - 1].end, key, key, key, "phrase"))
+            elif length:
+                length = _compound(found, tokens, i, length)
             else:
                 length = 1
                 found.append(Atom(t.start, t.end, t.key, t.key, t.key, t.kind))
             i += length
         return tuple(found)
 
-    def _name(self, tokens: list[Token], i: int) -> tuple[int, Entry] | None:
+    def _name(self, tokens: list[Token], i: int) -> tuple[int, Entry | None]:
+        """Words of the longest name at a position, and its entry unless it is a part of another name; (0, None)."""
         for keys, entry in self._names.get(tokens[i].key, ()) or self._names.get(singular(tokens[i].key), ()):
             here = tokens[i : i + len(keys)]
             if len(here) < len(keys) or any(a.key != k for a, k in zip(here[:-1], keys, strict=False)):
@@ -72,33 +74,24 @@ class Naming:
             last = here[-1].key
             if keys[-1] not in (last, singular(last)):
                 continue
-            return None if self._part_of_another(tokens, i, len(keys), entry) else (len(keys), entry)
-        return None
+            return len(keys), None if self._part_of_another(tokens, i, len(keys), entry) else entry
+        return 0, None
 
     @staticmethod
     def _part_of_another(tokens: list[Token], i: int, length: int, entry: Entry) -> bool:
         drug = entry.system == ATC
-        first = tokens[i]
-        after = tokens[i + length] if i + length < len(tokens) else None
         if i:
             before = tokens[i - 1]
-            if (
-                first.joined
-                or (first.glued and before.kind in ("odd", "word", "number"))
-                or (before.kind == "odd" and first.glued)
-            ):
+            if _tied(before, tokens[i]) or before.kind == "odd" or _canonical(before.key):
                 return True
-            if not drug and before.kind == "word" and compounds.before(before.key):
+            if before.key in ("/", "+") if drug else before.kind == "word" and compounds.before(before.key):
                 return True
-            if first.glued and before.key in ("/", "-", "+"):
-                return drug
-        if after is None:
+        if i + length == len(tokens):
             return False
-        if after.joined or (after.glued and after.kind in ("odd", "word", "number")):
+        after = tokens[i + length]
+        if _tied(tokens[i + length - 1], after) or after.kind == "odd" or _canonical(after.key):
             return True
-        if after.glued and after.key in ("/", "-", "+") and drug:
-            return True
-        return after.kind in ("word", "number", "mark") and compounds.after(after.key, drug)
+        return (drug and after.key in ("/", "+")) or compounds.after(after.key, drug)
 
     def _phrase(self, tokens: list[Token], i: int) -> tuple[int, str] | None:
         for keys, group in self._phrases.get(tokens[i].key, ()):
@@ -113,7 +106,7 @@ class Naming:
             if form:
                 rows.setdefault(form, entry)
         for form, entry in list(rows.items()):
-            bare = tuple(k.removesuffix("'s") for k in form)
+            bare = tuple(k for k in form if k != "'s")
             for variant in (*self._lettering.cases(form), (*form[:-1], singular(form[-1])), bare):
                 rows.setdefault(variant, entry)
         for form, entry in rows.items():
@@ -126,6 +119,37 @@ class Naming:
             self.wordings.setdefault(f"~{phrase.group}", " ".join(form))
         for others in self._phrases.values():
             others.sort(key=lambda option: -len(option[0]))
+
+
+def _tied(one: Token, other: Token) -> bool:
+    """Whether two tokens are one word to a reader: fever-free, CHF2."""
+    worded = one.kind in ("word", "number") and other.kind in ("word", "number")
+    return other.joined or (worded and other.glued and one.end == other.start)
+
+
+def _canonical(key: str) -> bool:
+    """Whether a word is one that stands for a concept in a canonical text."""
+    return key.startswith(("concept", "umbrella"))
+
+
+def _compound(found: list[Atom], tokens: list[Token], i: int, length: int) -> int:
+    """Adds a name that is a part of another one as words, tied ones as one; returns how many tokens were read."""
+    tied = i and _tied(tokens[i - 1], tokens[i]) and found and found[-1].kind in ("word", "number")
+    key, start = "", tokens[i].start
+    end = i + length
+    while end < len(tokens) and _tied(tokens[end - 1], tokens[end]):
+        end += 1
+    if not tied and end == i + length:
+        found.extend(Atom(t.start, t.end, t.key, t.key, t.key, t.kind) for t in tokens[i:end])
+        return length
+    if tied:
+        last = found.pop()
+        key, start = last.wide, last.start
+    for position in range(i, end):
+        t = tokens[position]
+        key += ("-" if t.joined else "" if t.glued else " ") + t.key if key else t.key
+    found.append(Atom(start, tokens[end - 1].end, key, key, key, "word"))
+    return end - i
 
 
 def _atom(entry: Entry, start: int, end: int) -> Atom:

@@ -19,6 +19,7 @@ from nocere.clinical.notes.tokens import Token
 _LIST_END = frozenset({"and", "or"})
 _TITLES = frozenset({"dr", "mr", "mrs", "ms", "st"})
 _SHORT = bag("approx resp temp dept wt ht abd hx dx rx tx fx hr min tab cap est vs pt ext lt rt")
+_ARTICLES = frozenset({"a", "an", "the"})
 _CLOSING = frozenset({".", ";", ":", "(", ")", "?", "!"})
 
 
@@ -31,19 +32,17 @@ def hyphens(tokens: list[Token]) -> list[Token]:
             found.append(replace(t, joined=True, glued=False) if joined else t)
             joined = False
             continue
-        before = tokens[i - 1] if i else None
-        after = tokens[i + 1] if i + 1 < len(tokens) else None
-        inside = before and after and t.glued and after.glued
-        if not inside or before is None or after is None:
-            found.append(replace(t, key="--") if not t.glued and after and not after.glued else t)
-        elif after.kind == "number" and (
-            before.kind == "number" or (before.glued and i > 1 and tokens[i - 2].kind == "number")
-        ):
-            found.append(replace(t, key="to", kind="word", glued=False))
-        elif before.kind in ("word", "number") and after.kind in ("word", "number"):
-            joined = True
+        before = tokens[i - 1] if i and t.glued else None
+        after = tokens[i + 1] if i + 1 < len(tokens) and tokens[i + 1].glued else None
+        worded = before is not None and before.kind in ("word", "number") and before.raw.lower() not in _ARTICLES
+        if after is None or after.kind not in ("word", "number") or (not worded and after.kind != "number"):
+            found.append(replace(t, key="--"))
+        elif before is None or not worded:
+            found.append(t)  # a sign
+        elif after.kind == "number" and (before.kind == "number" or (before.glued and tokens[i - 2].kind == "number")):
+            found.append(replace(t, key="to", kind="word", glued=False, raw="to"))
         else:
-            found.append(t)
+            joined = True
     return found
 
 
@@ -83,7 +82,7 @@ def numbers(tokens: list[Token]) -> list[Token]:
 def without_stop(tokens: list[Token]) -> list[Token]:
     """Without the full stop that ends a line or the text."""
     end = len(tokens) - (1 if tokens and tokens[-1].kind == "break" else 0)
-    if end and tokens[end - 1].key == ".":
+    if end and tokens[end - 1].key == "." and (end < 2 or tokens[end - 2].key != "."):
         return tokens[: end - 1] + tokens[end:]
     return tokens
 
@@ -100,16 +99,10 @@ def commas(tokens: list[Token]) -> list[Token]:
             if listed and after is not None and after.key in _LIST_END:
                 continue
             listed = True
-        if (
-            t.key == "."
-            and t.glued
-            and found
-            and after is not None
-            and after.kind in ("word", "number")
-            and not after.glued
-        ):
-            title = found[-1].key in _TITLES
-            if title or ((found[-1].kind == "measure" or found[-1].key in _SHORT) and after.raw[0].islower()):
+        if t.key == "." and t.glued and found:
+            inside = after is not None and after.kind == "word" and not after.glued and after.raw[0].islower()
+            short = found[-1].kind == "measure" or found[-1].key in _SHORT
+            if (found[-1].key in _TITLES and (after is None or after.kind == "word")) or (short and inside):
                 continue
         found.append(t)
     return found
@@ -124,7 +117,7 @@ def articles(tokens: list[Token]) -> list[Token]:
             t = replace(t, key="a")
         if t.key in ("a", "the") and t.kind == "word" and after is not None and after.kind in ("word", "number"):
             before = found[-1] if found else None
-            stays = after.key in NO_ARTICLE_DROP_BEFORE or t.glued or after.joined or t.joined or after.glued
+            stays = after.key in NO_ARTICLE_DROP_BEFORE or t.joined
             if before is not None and not stays:
                 stays = before.kind in ("number", "measure") or before.key in NO_ARTICLE_DROP_AFTER
             if not stays:

@@ -7,9 +7,11 @@ the same assertions, numbers and sides everywhere outside the edits (`agreement`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from nocere.clinical.notes.agreement import Refusal
 from nocere.clinical.notes.align import edits_of, placed
 from nocere.clinical.notes.atoms import Chunk, Reader, joined
 from nocere.clinical.notes.contradictions import CONTRADICTIONS, Difference, differences
@@ -20,6 +22,7 @@ from nocere.clinical.notes.scan import scan
 from nocere.clinical.notes.windows import Windows
 
 _ORDER = ("A", "B", "C")
+_WORDS = re.compile(r"[A-Za-z0-9./&' -]*[A-Za-z][A-Za-z0-9./&' -]*")
 
 
 def verify(original: str, edited: str, *, lexicon: Lexicon | None = None) -> Verified:
@@ -72,12 +75,24 @@ class Verifier:
             if mine.text != theirs.text:
                 edits.extend(placed(edits_of(mine, theirs), at))
             at += len(mine.text)
-        told = self._windows.disagreement(edited, edits)
+        told = self._windows.disagreement(edited, edits) and self._named(edits)
         if told:
             reason, why = told
             return Verified(False, "D" if reason in CONTRADICTIONS else None, tuple(edits), why, reason)
         grade: Grade = max((e.grade for e in edits if e.grade), key=_ORDER.index)
         return Verified(True, grade, tuple(edits))
+
+    def _named(self, edits: Sequence[Edit]) -> Refusal | None:
+        """What the scanner says of the edits without those that only write the same words shorter or longer.
+
+        It need not know every abbreviation that the tables license ("family hx" for "family history").
+        """
+        kept = [e for e in edits if e.grade != "A" or e.concept[0] or not _WORDS.fullmatch(e.before + e.after)]
+        text, at = "", 0
+        for e in kept:
+            text += self.original[at : e.start] + e.after
+            at = e.end
+        return self._windows.disagreement(text + self.original[at:], kept) if kept else None
 
     def _refused(self, edited: str) -> Verified:
         before, after = _differing(self._chunks, self._reader.chunks(edited))
