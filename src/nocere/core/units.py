@@ -13,6 +13,8 @@ class Unit(StrEnum):
     L2_GREY_LEVELS = "l2_grey_levels"
     L1_GREY_LEVELS = "l1_grey_levels"
     CHANGED_PIXELS = "changed_pixels"
+    DISPLAYED_LEVELS = "displayed_levels"
+    JND = "jnd"
     DEGREES = "degrees"
     PERCENT = "percent"
     PIXELS = "pixels"

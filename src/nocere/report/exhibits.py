@@ -146,6 +146,10 @@ def _distances(more: Mapping[str, float]) -> list[str]:
         out.append(f"L2 length {plain_number(round(more['l2'], 1))} grey levels")
     if "changed" in more:
         out.append(f"{percent(more['changed'])} % of stored values changed")
+    if "displayed" in more:
+        out.append(f"largest displayed change {plain_number(round(more['displayed'], 2))} of 255 grey levels")
+    if "jnd" in more:
+        out.append(f"{plain_number(round(more['jnd'], 1))} just-noticeable differences (PS3.14, 0.5 to 350 cd/m2)")
     return out
 
 

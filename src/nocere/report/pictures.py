@@ -1,4 +1,7 @@
-"""Triptychs of image evidence: original, what was changed, adversarial; as PNG data URIs at whole multiples of size."""
+"""Triptychs of image evidence: original, what was changed, adversarial; as PNG data URIs at whole multiples of size.
+
+DICOM is shown as its file says: through the first of its windows, which also decides what is seen of the change.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.audit.bundle import Bundle, evidence_path, short
+from nocere.cases import dicom
 from nocere.cases.image import FILE, Pixels, read_pixels, write_png
+from nocere.clinical.dicom.display import displayed, of_header
 
 GAINS = (50, 20, 10, 5, 2, 1)
 GREY = 128
@@ -18,22 +23,32 @@ SHOWN = 208  # pixels a side that a small picture is enlarged to, by a whole fac
 
 
 def has_pictures(bundle: Bundle, cell: str, case_id: str, radius: float) -> bool:
-    """True when both the original and the adversarial PNG are in the bundle."""
+    """True when both the original and the adversarial picture are in the bundle."""
+    return _file(bundle, cell, case_id, radius) != ""
+
+
+def _file(bundle: Bundle, cell: str, case_id: str, radius: float) -> str:
+    """Name of the picture's file in the folders of original and evidence; empty where one has none."""
     files = bundle.manifest["files"]
-    return original_path(case_id) in files and f"{evidence_path(cell, case_id, radius)}/{FILE}" in files
+    places = (f"originals/{short(case_id)}", evidence_path(cell, case_id, radius))
+    return next((n for n in (FILE, dicom.FILE) if all(f"{p}/{n}" in files for p in places)), "")
 
 
-def original_path(case_id: str) -> str:
-    """Path of the original PNG inside of the bundle."""
-    return f"originals/{short(case_id)}/{FILE}"
+def _picture(data: bytes, name: str, where: str) -> Pixels:
+    """Stored values of a PNG; of DICOM what is displayed, in whole levels."""
+    if name == FILE:
+        return read_pixels(data, where)
+    x, header = dicom.read_dicom(data, where)
+    return np.asarray(np.rint(displayed(of_header(header, len(x)), x)), dtype=np.uint8)
 
 
 def triptych(bundle: Bundle, cell: str, case_id: str, radius: float) -> dict[str, Any] | None:
     """The three pictures of one finding, or None where it has none."""
-    if not has_pictures(bundle, cell, case_id, radius):
+    name = _file(bundle, cell, case_id, radius)
+    if not name:
         return None
-    before = read_pixels(bundle.bytes(original_path(case_id)), case_id)
-    after = read_pixels(bundle.bytes(f"{evidence_path(cell, case_id, radius)}/{FILE}"), case_id)
+    before = _picture(bundle.bytes(f"originals/{short(case_id)}/{name}"), name, case_id)
+    after = _picture(bundle.bytes(f"{evidence_path(cell, case_id, radius)}/{name}"), name, case_id)
     if before.shape != after.shape:
         return None
     d = after.astype(np.int64) - before.astype(np.int64)

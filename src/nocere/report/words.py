@@ -65,6 +65,8 @@ UNITS: dict[str, tuple[str, str]] = {
     "l2_grey_levels": ("grey level in L2", "grey levels in L2"),
     "l1_grey_levels": ("grey level in L1", "grey levels in L1"),
     "changed_pixels": ("changed pixel", "changed pixels"),
+    "displayed_levels": ("displayed grey level", "displayed grey levels"),
+    "jnd": ("just-noticeable difference", "just-noticeable differences"),
     "degrees": ("degree", "degrees"),
     "percent": ("percent", "percent"),
     "pixels": ("pixel", "pixels"),

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.clinical.dicom.display import displayed, of_header
+from nocere.clinical.dicom.gsdf import steps_per_level
 from nocere.core.candidate import Cost, Proof, Violation
 from nocere.core.case import Case
 from nocere.core.errors import UsageError
@@ -54,11 +56,20 @@ def difference(case: Case[Any], x: Any, span: tuple[float, float]) -> NDArray[np
 
 
 def pixel_cost(case: Case[Any], x: NDArray[Any], unit: Unit) -> Cost:
-    """L-infinity and L2 in grey levels, and the number of changed values."""
+    """L-infinity and L2 in grey levels and the share of changed values; of DICOM also what is seen of the change."""
     d = x.astype(np.int64) - case.x.astype(np.int64)
     linf, l2 = float(np.abs(d).max()), float(np.sqrt((d.astype(float) ** 2).sum()))
     value = l2 if unit is Unit.L2_GREY_LEVELS else linf
-    return Cost(value, str(unit), {"linf": linf, "l2": l2, "changed": float((d != 0).mean())})
+    return Cost(value, str(unit), {"linf": linf, "l2": l2, "changed": float((d != 0).mean()), **_shown(case, x)})
+
+
+def _shown(case: Case[Any], x: NDArray[Any]) -> dict[str, float]:
+    """The largest change of a DICOM case as its first window shows it: in 255 levels, and of grey in JND steps."""
+    if "display" not in case.header:
+        return {}
+    display = of_header(case.header, len(case.x))
+    worst = float(np.abs(displayed(display, x) - displayed(display, case.x)).max())
+    return {"displayed": worst, **({"jnd": worst * steps_per_level()} if display.kind == "grey" else {})}
 
 
 def per_row(v: Any, x: Any) -> Any:
