@@ -44,7 +44,7 @@ def values(text: str) -> list[tuple[str, str, str]]:
         ("PO", "p.o.", "by mouth", "orally", "po"),
         ("IV", "intravenously", "i.v.", "intravenous"),
         ("subcutaneously", "SQ", "subcut", "SC", "subQ"),
-        ("58-year-old", "58 year old", "58 y/o", "58yo", "58 y.o.", "fifty-eight-year-old", "58 years of age"),
+        ("58-year-old", "58 year old", "58 y/o", "58yo", "58 y.o.", "fifty-eight-year-old", "58 years of age", "aged 58", "age: 58"),
         ("March 5, 2024", "03/05/2024", "2024-03-05", "5 March 2024", "Mar 5 2024", "March 5th, 2024", "3/5/2024"),
         ("8:00 AM", "8 am", "8 a.m.", "8:00am"),
         ("2:30 PM", "14:30", "2:30 p.m."),

@@ -43,6 +43,8 @@ class Finder:
             while spans[span][1] <= at:
                 span += 1
             hit = self._trie.longest(of, at, spans[span][1])
+            if at and keys[at - 1] == "non" and of.tight(at):
+                continue  # non-small cell carcinoma is another thing than small cell carcinoma
             if hit and _case(hit[1].surface, of.text[of.starts[at] : of.ends[hit[0] - 1]]):
                 found.append(Found(at, *hit))
                 done = hit[0]

@@ -23,7 +23,8 @@ def scan(text: str, lexicon: Lexicon | None = None) -> Scan:
 @lru_cache(maxsize=512)
 def _scan(text: str, lexicon: Lexicon) -> Scan:
     finder = _finder(lexicon)
-    parts, heads, of = sentences(text), sections(text), words(text)
+    heads, of = sections(text), words(text)
+    parts = sentences(text, [h.start for h in heads])
     spans = _words_of(parts, of)
     found = finder.find(of, spans)
     places: list[tuple[int, int, int, int]] = []

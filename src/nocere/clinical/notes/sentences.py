@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from nocere.clinical.notes.model import Span
 
@@ -30,12 +31,21 @@ WRAPPED = 55
 """Characters of a line from which a capital on the next one may continue its sentence."""
 
 
-def sentences(text: str) -> list[Span]:
-    """Sentences in order, without the blanks and bullets around them; together they hold every word."""
+def sentences(text: str, headings: Sequence[int] = ()) -> list[Span]:
+    """Sentences in order, without the blanks and bullets around them; together they hold every word.
+
+    One also begins at each of `headings` (places in the text, in order).
+    """
     found: list[Span] = []
     start = line = 0
+    coming = 0
     for match in _END.finditer(text):
         at, end = match.span()
+        while coming < len(headings) and headings[coming] <= at:
+            if headings[coming] > start:
+                _keep(found, text, start, headings[coming])
+                start = headings[coming]
+            coming += 1
         if text[at] == "\n":
             ends = _breaks(text, line, at, end)
             line = end
@@ -44,6 +54,10 @@ def sentences(text: str) -> list[Span]:
         if ends:
             _keep(found, text, start, end)
             start = end
+    for heading in headings[coming:]:
+        if heading > start:
+            _keep(found, text, start, heading)
+            start = heading
     _keep(found, text, start, len(text))
     return found
 
