@@ -41,6 +41,8 @@ SURFACE = [
     ("Take 5-10 mg.", "Take 5 to 10 mg."),
     ("Patient\u2019s chart.", "Patient's chart."),
     ("Hypertension.", "HTN."),
+    ("Oxycodone 5 mg PRN pain.", "Oxycodone 5 mg as needed for pain."),
+    ("The patient's pain is mild.", "Pt's pain is mild."),
 ]
 
 DIFFERENT = [
@@ -73,6 +75,12 @@ DIFFERENT = [
     ("Has AIDS.", "Has aids.", "ambiguous"),
     ("pt seen.", "PT seen.", "ambiguous"),
     ("No fever, cough.", "No fever. Cough.", "scope"),
+    ("Given 40 mg IV.", "Given 40 mg IM.", "number"),
+    ("BP 120/80.", "BP 80/120.", "number"),
+    ("Takes it every 12 hours.", "Takes it twice daily.", "number"),
+    ("Temp 38 C.", "Temp 100.4 F.", "number"),
+    ("He has a few lesions.", "He has few lesions.", "removed"),
+    ("Influenza A positive.", "Influenza positive.", "removed"),
     ("x", "x", "unchanged"),
 ]
 
@@ -142,6 +150,8 @@ def test_a_licensed_swap_hides_nothing() -> None:
         ("Tylenol PM nightly.", "Acetaminophen PM nightly."),
         ("Hydrocodone-acetaminophen given.", "Hydrocodone-Tylenol given."),
         ("Stroke-like symptoms.", "CVA-like symptoms."),
+        ("Traveler's diarrhea.", "Traveler's loose stools."),
+        ("Wellbutrin XL 150 mg daily.", "Bupropion XL 150 mg daily."),
     ],
 )
 def test_a_part_of_another_name_is_not_exchanged(one: str, other: str) -> None:

@@ -12,41 +12,55 @@ from nocere.clinical.notes.bags import bag
 
 # Descriptions that leave a condition what it is, among the words that look like they make a kind of it.
 _NEUTRAL = bag(
-    "actual additional annual atypical bilateral casual chronic clinical continual critical current diffuse "
-    "dramatic episodic essential eventual familiar focal frequent general generic gradual historic historical "
-    "identical initial lateral unilateral local main marginal mechanical medical mental minimal moderate "
-    "nocturnal normal numerous obvious occasional original partial persistent personal periodic physical "
-    "positional possible potential previous primary prior problematic recurrent regular residual secondary "
-    "seasonal serious several similar social special sporadic symptomatic asymptomatic systemic temporary total "
-    "transient typical unusual usual various continuous intermittent ordinary particular peculiar singular "
-    "regular irregular vague controlled uncontrolled tolerable bothersome arterial anginal dull final equal "
-    "real whole public postoperative preoperative longstanding diabetic hypertensive alcoholic asthmatic "
-    "epileptic febrile septic anemic diaphoretic dyspneic tachycardic"
+    "viral bacterial fungal abdominal lumbar cervical thoracic exertional ischemic embolic thrombotic vaginal "
+    "rectal peripheral metastatic "
+    "active progressive extensive massive actual additional annual atypical bilateral casual chronic clinical "
+    "continual critical current diffuse dramatic episodic essential eventual familiar focal frequent general "
+    "generic gradual historic historical identical initial lateral unilateral local main marginal mechanical "
+    "medical mental minimal moderate nocturnal normal numerous obvious occasional original partial persistent "
+    "personal periodic physical positional possible potential previous primary prior problematic recurrent "
+    "regular residual secondary seasonal serious several similar social special sporadic symptomatic "
+    "asymptomatic systemic temporary total transient typical unusual usual various continuous intermittent "
+    "ordinary particular peculiar singular regular irregular vague controlled uncontrolled tolerable "
+    "bothersome arterial anginal dull final equal real whole public postoperative preoperative longstanding "
+    "diabetic hypertensive alcoholic asthmatic epileptic febrile anemic diaphoretic dyspneic tachycardic"
 )
-# -al, -ic, -ary, -ory, -ar, -ous, -oid, -genic: pulmonary, portal, ocular, rheumatic, venous, gestational, cardiogenic.
-_MAKES_A_KIND = re.compile(r"[a-z]{2,}(?:al|ic|ary|ory|ar|ous|oid|ile|tic)")
+# Pulmonary, portal, ocular, rheumatic, venous, gestational, reactive, avian.
+_MAKES_A_KIND = re.compile(r"[a-z]{2,}(?:al|ic|ary|ory|ive|ian|ar|ous|oid|ile|tic)")
 _BEFORE = bag(
-    "bronze brittle bull cat cold drug exercise family fetal fever growth hay heat insulin juvenile lassa lyme "
-    "marrow maternal neonatal non pre anti post pseudo hyper hypo para parent pregnancy q rebound relapsing "
-    "scarlet segment spinal spotted st steroid stress sun trench type valley white window yellow phantom "
-    "referred withdrawal heart kidney brain lung bone water motion morning chemo radiation pediatric silent "
-    "mini sleep sport trauma"
+    "stomach bird swine walking aspiration double traveler smoker chicken bronze brittle bull cat cold drug "
+    "exercise family fetal fever growth hay heat insulin juvenile lassa lyme marrow maternal neonatal non pre "
+    "anti post pseudo hyper hypo para parent pregnancy q rebound relapsing scarlet segment spinal spotted st "
+    "steroid stress sun trench type valley white window yellow phantom referred withdrawal heart kidney brain "
+    "lung bone water motion morning chemo radiation pediatric silent mini sleep sport trauma"
 )
 _AFTER = bag(
-    "volume vaccine vaccination immunization insipidus mellitus blister blisters sore sores feet knife "
-    "intolerance agglutinin scale score inventory questionnaire index clinic center centre center's specialist "
-    "precautions like free related induced associated prone negative antigen antibody antibodies titer test "
-    "tests screen screening belt mask pillow chart diary center team unit ward tenderness angle unawareness "
-    "variant equivalent equivalents mimic mimics syndrome complex disorder disease headache headaches fever"
+    "shot shots jab season anticoagulant pernio rosacea positive volume vaccine vaccination immunization "
+    "insipidus mellitus blister blisters sore sores feet knife intolerance agglutinin scale score inventory "
+    "questionnaire index clinic center centre center's specialist precautions like free related induced "
+    "associated prone negative antigen antibody antibodies titer test tests screen screening belt mask pillow "
+    "chart diary center team unit ward tenderness angle unawareness variant equivalent equivalents mimic "
+    "mimics syndrome complex disorder disease headache headaches fever"
 )
 # What makes another product of a drug: release, strength, combination, salt.
 _PRODUCT = bag(
     "er xr sr cr xl la cd dr ec odt ir pm dm hct hctz plus forte cold sinus extended sustained controlled "
     "delayed immediate release succinate tartrate sodium potassium calcium hydrochloride hcl besylate maleate "
     "mesylate fumarate acetate phosphate sulfate citrate magnesium estolate propionate furoate pamoate "
-    "decanoate lispro glargine aspart detemir nph regular d junior children infant 3 4 # compound codeine level "
-    "levels allergy"
+    "decanoate lispro glargine aspart detemir nph regular d junior children infant 3 4 # compound codeine "
+    "level levels allergy"
 )
+
+
+_PEOPLE = bag(
+    "patient mother father brother sister son daughter wife husband aunt uncle grandmother grandfather child "
+    "baby infant"
+)
+
+
+def genitive(owner: str) -> bool:
+    """Whether a condition with somebody's name before it is another one: "traveler's diarrhea", "patient's pain"."""
+    return owner not in _PEOPLE
 
 
 def before(word: str) -> bool:
@@ -56,4 +70,4 @@ def before(word: str) -> bool:
 
 def after(word: str, drug: bool) -> bool:
     """Whether a word after a concept makes another one of it."""
-    return word in _PRODUCT if drug else word in _AFTER
+    return word.lower() in _PRODUCT or word == "D" if drug else word in _AFTER

@@ -39,7 +39,8 @@ class Naming:
     def __init__(self, lexicon: Lexicon, lettering: Lettering, read: Callable[[str], Keys]) -> None:
         self._lettering = lettering
         self._read = read
-        self._names: dict[str, list[tuple[Keys, Entry]]] = {}
+        self._names: dict[Keys, Entry] = {}
+        self._longest: dict[str, int] = {}
         self._phrases: dict[str, list[tuple[Keys, str]]] = {}
         self.wordings: dict[str, str] = {}
         self._build(lexicon)
@@ -67,14 +68,11 @@ class Naming:
 
     def _name(self, tokens: list[Token], i: int) -> tuple[int, Entry | None]:
         """Words of the longest name at a position, and its entry unless it is a part of another name; (0, None)."""
-        for keys, entry in self._names.get(tokens[i].key, ()) or self._names.get(singular(tokens[i].key), ()):
-            here = tokens[i : i + len(keys)]
-            if len(here) < len(keys) or any(a.key != k for a, k in zip(here[:-1], keys, strict=False)):
-                continue
-            last = here[-1].key
-            if keys[-1] not in (last, singular(last)):
-                continue
-            return len(keys), None if self._part_of_another(tokens, i, len(keys), entry) else entry
+        for length in range(min(self._longest.get(tokens[i].key, 1), len(tokens) - i), 0, -1):
+            keys = tuple(t.key for t in tokens[i : i + length])
+            entry = self._names.get(keys) or self._names.get((*keys[:-1], singular(keys[-1])))
+            if entry:
+                return length, None if self._part_of_another(tokens, i, length, entry) else entry
         return 0, None
 
     @staticmethod
@@ -83,6 +81,8 @@ class Naming:
         if i:
             before = tokens[i - 1]
             if _tied(before, tokens[i]) or before.kind == "odd" or _canonical(before.key):
+                return True
+            if before.key == "'s" and i > 1 and compounds.genitive(tokens[i - 2].key):
                 return True
             if before.key in ("/", "+") if drug else before.kind == "word" and compounds.before(before.key):
                 return True
@@ -109,10 +109,9 @@ class Naming:
             bare = tuple(k for k in form if k != "'s")
             for variant in (*self._lettering.cases(form), (*form[:-1], singular(form[-1])), bare):
                 rows.setdefault(variant, entry)
-        for form, entry in rows.items():
-            self._names.setdefault(form[0], []).append((form, entry))
-        for options in self._names.values():
-            options.sort(key=lambda option: -len(option[0]))
+        self._names = rows
+        for form in rows:
+            self._longest[form[0]] = max(len(form), self._longest.get(form[0], 1))
         for phrase in lexicon.phrases:
             form = self._read(phrase.phrase)
             self._phrases.setdefault(form[0], []).append((form, phrase.group))

@@ -88,7 +88,7 @@ def without_stop(tokens: list[Token]) -> list[Token]:
 
 
 def commas(tokens: list[Token]) -> list[Token]:
-    """Drops the comma before the last "and" of a list, and stops that end an abbreviation inside a sentence."""
+    """Drops the comma before the last "and" of a list, the stop of an abbreviation, and "for" after "as needed"."""
     found: list[Token] = []
     listed = False
     for i, t in enumerate(tokens):
@@ -99,6 +99,8 @@ def commas(tokens: list[Token]) -> list[Token]:
             if listed and after is not None and after.key in _LIST_END:
                 continue
             listed = True
+        if t.key == "for" and [n.key for n in found[-2:]] == ["as", "needed"]:
+            continue
         if t.key == "." and t.glued and found:
             inside = after is not None and after.kind == "word" and not after.glued and after.raw[0].islower()
             short = found[-1].kind == "measure" or found[-1].key in _SHORT
