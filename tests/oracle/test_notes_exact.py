@@ -18,7 +18,8 @@ from tests.worded import LABELS, WORD, Bag, audited, world
 from nocere.attacks.base import Ask, AttackDefaults, Certificate, Job, Search
 from nocere.attacks.certificates import CHECKERS
 from nocere.attacks.text.exhaustive import Exhaustive, count
-from nocere.attacks.text.gradient import Gradient
+from nocere.attacks.text.gradient import Gradient, promised
+from nocere.attacks.text.slate import Slate
 from nocere.attacks.text.swaps import Beam, Greedy
 from nocere.cases.note import note_case
 from nocere.clinical.notes.lexicon import DATA
@@ -231,3 +232,28 @@ def test_gradients_need_a_third_of_the_queries_of_importance_ranking(tmp_path: P
     broken = sum(o.kind == "broken" for o in got.values())
     assert np.mean(mine) <= np.mean([q for _, q in peer.values()]) / 3
     assert broken >= sum(ok for ok, _ in peer.values())
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_promised_gains_of_a_linear_model_are_its_gains(pairs: bool) -> None:
+    """Without normalising nothing is of second order: words and pairs that reach over a site are all accounted for."""
+    model = Bag(4, pairs=pairs, normed=False)
+    for case, _ in drawn(6, 2):
+        pset = SameConcept(2.0)
+        choices = tuple((s, k) for s, site in enumerate(pset.options(case)) for k in range(len(site.options)))
+        slate = Slate(0, pset, case, 2, choices)
+        for now in ((), (choices[0],)):
+            x, _ = slate.text(now)
+            gained = promised(model._gradient(x, 1.0), slate, now)
+            for choice, gain in zip(choices, gained, strict=True):
+                after = tuple(sorted({**dict(now), choice[0]: choice[1]}.items()))
+                assert gain == pytest.approx(model.score(slate.text(after)[0]) - model.score(x), abs=1e-9)
+
+
+def test_a_slate_keeps_the_best_that_it_heard() -> None:
+    case, _ = drawn(1, 2)[0]
+    slate = Slate(0, SameConcept(2.0), case, 2, ((0, 0), (1, 0), (2, 0)), np.array([0.3, 0.2, -0.1]))
+    assert slate.promising(2) == [((0, 0), (1, 0)), ((0, 0),)]
+    assert slate.hear(((0, 0),), 1.0) and not slate.hear(((1, 0),), 0.5) and slate.best == ((0, 0),)
+    assert slate.near(2) == [((0, 0), (1, 0)), ((0, 0), (2, 0))]
+    assert slate.hear(((0, 0), (1, 0)), 1.5) and slate.margin == 1.5

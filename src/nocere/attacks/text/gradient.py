@@ -17,7 +17,7 @@ from nocere.core.registry import register
 from nocere.targets.base import Access
 
 SOURCE = "HotFlip: Ebrahimi et al. 2018, ACL, arXiv:1712.06751; here for spans of words, and every answer is measured"
-BEFORE, AFTER = re.compile(r"\S+\s*$"), re.compile(r"^\s*\S+")
+BEFORE, AFTER = re.compile(r"\S*\w\W*$"), re.compile(r"^\W*\w\S*")
 REACH = 40  # characters in which the neighbouring word is looked for
 
 
