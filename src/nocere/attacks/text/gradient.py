@@ -26,15 +26,19 @@ def promised(gradient: Any, s: Slate, now: Chosen) -> NDArray[np.float64]:
 
     An option is compared with what stands at its site, both with the word before and after, since n-grams reach over.
     """
-    text, sites, at = s.case.x, s.pset.options(s.case), dict(now)
+    sites, at = s.pset.options(s.case), dict(now)
+    text, moved, where = s.text(now)[0], 0, []
+    for k, site in enumerate(sites):
+        length = len(site.options[at[k]].text) if k in at else site.end - site.start
+        where.append((site.start + moved, site.start + moved + length))
+        moved += length - (site.end - site.start)
     fragments: list[str] = []
-    for site, option in s.choices:
-        place = sites[site]
-        before = BEFORE.search(text[max(0, place.start - REACH) : place.start])
-        after = AFTER.search(text[place.end : place.end + REACH])
-        here = place.options[at[site]].text if site in at else text[place.start : place.end]
+    for k, option in s.choices:
+        start, end = where[k]
+        before = BEFORE.search(text[max(0, start - REACH) : start])
+        after = AFTER.search(text[end : end + REACH])
         frame = (before[0] if before else "", after[0] if after else "")
-        fragments += [f"{frame[0]}{said}{frame[1]}" for said in (place.options[option].text, here)]
+        fragments += [f"{frame[0]}{said}{frame[1]}" for said in (sites[k].options[option].text, text[start:end])]
     gained = np.asarray(gradient.gain(fragments), dtype=np.float64)
     return gained[0::2] - gained[1::2]
 
