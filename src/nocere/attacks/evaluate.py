@@ -22,8 +22,15 @@ from nocere.targets.base import Gradients, Scores, Target, margins
 
 TILE, STEP = 32, 4
 WIDE, VALUES = 128, 1 << 17  # rows and stored values of a wide tile: calls of small pictures are dear, not their rows
+LARGE = 1 << 23  # stored values of a tile
 PATIENCE = 4  # a size is looked at once so many times the rows that the look costs were evaluated
 Parts = Callable[[int], Iterator[tuple[slice, int]]]
+
+
+def fitting(size: int, values: int) -> int:
+    """Rows of so many stored values each in a tile of at most `size` rows: fewer where they are large, by their size
+    alone, so that a tile of full radiographs fits into memory and results do not depend on what else is in flight."""
+    return min(size, 1 << max(0, (LARGE // max(values, 1)).bit_length() - 1))
 
 
 def tiles(n: int, size: int = TILE) -> Iterator[tuple[slice, int]]:
@@ -41,9 +48,10 @@ class Tiles:
     def __init__(self, view: Target, row: Any, case: Case[Any]) -> None:
         self.view, self.row, self.case = view, row, case
         self.fixed = not view.tiles or not is_torch(row) or not isinstance(view, Scores)
+        self.tile = fitting(TILE, row.numel()) if is_torch(row) else TILE
         small = is_torch(row) and WIDE * row.numel() <= VALUES
-        self.most = WIDE if small and not (self.fixed or view.stochastic) else TILE
-        self.alike = {TILE: True}
+        self.most = WIDE if small and not (self.fixed or view.stochastic) else self.tile
+        self.alike = {self.tile: True}
         self.known: list[list[Any]] = []
         self.evaluated = 0
 
@@ -52,30 +60,30 @@ class Tiles:
         at = 0
         while at < n:
             left = n - at
-            size = self._whole(left) if left >= TILE else self._rest(left)
+            size = self._whole(left) if left >= self.tile else self._rest(left)
             yield slice(at, min(at + size, n)), size
             at += size
             self.evaluated += size
 
     def _whole(self, left: int) -> int:
-        widest = min(left, self.most) // TILE * TILE
-        return next(size for size in range(widest, 0, -TILE) if self._same(size))
+        widest = min(left, self.most) // self.tile * self.tile
+        return next(size for size in range(widest, 0, -self.tile) if self._same(size))
 
     def _rest(self, left: int) -> int:
         if self.view.stochastic:
             return left  # such a target evaluates every row alone
-        if self.fixed:
-            return TILE
-        return next(size for size in range(-(-left // STEP) * STEP, TILE + 1, STEP) if self._same(size))
+        if self.fixed or self.tile <= STEP:
+            return self.tile
+        return next(size for size in range(-(-left // STEP) * STEP, self.tile + 1, STEP) if self._same(size))
 
     def _same(self, size: int) -> bool:
         if size not in self.alike:
             import torch
 
-            if self.evaluated < PATIENCE * (size + TILE * max(-(-size // TILE) - len(self.known), 0)):
+            if self.evaluated < PATIENCE * (size + self.tile * max(-(-size // self.tile) - len(self.known), 0)):
                 return False
-            while TILE * len(self.known) < size:
-                self.known.append(self._seen(TILE * len(self.known), TILE))
+            while self.tile * len(self.known) < size:
+                self.known.append(self._seen(self.tile * len(self.known), self.tile))
             whole = [torch.cat(parts)[:size] for parts in zip(*self.known, strict=True)]
             self.alike[size] = all(torch.equal(a, b) for a, b in zip(whole, self._seen(0, size), strict=True))
         return self.alike[size]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nocere.attacks.evaluate import goal_margins, tiles
+from nocere.attacks.evaluate import Parts, fitting, goal_margins, tiles
 from nocere.attacks.item import UNCHANGED
 from nocere.cases.codec import Codec
 from nocere.core.budget import Meter
@@ -137,7 +137,7 @@ class Referee:
         for draw in range(self.draws.m if self.target.stochastic else 1):
             seeds = self._seeds(contents, cases, draw)
             _, margins, scores = goal_margins(
-                self.target, rows_of(contents), cases, lit, Goal(), seeds, partial(tiles, size=tile or self.tile)
+                self.target, rows_of(contents), cases, lit, Goal(), seeds, _parts(tile or self.tile, contents)
             )
             m.append(margins)
             p.append(None if scores is None else self.target.decision.probabilities(scores))
@@ -216,7 +216,7 @@ class Court:
         cases, contents = [g[1] for g in group], [g[2] for g in group]
         lit = Literals.join([self.literals[c.id] for c in cases])
         goals, decided, probs = [], [], []
-        parts = partial(tiles, size=r.tile)
+        parts = _parts(r.tile, contents)
         for draw in range(r.draws.m if r.target.stochastic else 1):
             seeds = r._seeds(contents, cases, draw)
             g, m, scores = goal_margins(r.target, rows_of(contents), cases, lit, self.goal, seeds, parts)
@@ -266,6 +266,12 @@ def rows_of(contents: Sequence[Any]) -> Any:
     import torch
 
     return torch.from_numpy(np.stack([c.astype(np.float32) for c in contents]))
+
+
+def _parts(tile: int, contents: Sequence[Any]) -> Parts:
+    """Tiles of a fixed shape for contents of one shape."""
+    first = contents[0]
+    return partial(tiles, size=fitting(tile, first.size) if isinstance(first, np.ndarray) else tile)
 
 
 def _same(a: Any, b: Any) -> bool:

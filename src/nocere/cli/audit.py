@@ -1,4 +1,4 @@
-"""`nocere audit`: run, show and replay."""
+"""`nocere audit`: run, show, replay, and take the adversarial files out."""
 
 from __future__ import annotations
 
@@ -140,6 +140,32 @@ def replay(
         for why in result.failed:
             print(f"  does not replay: {why}")
     return int(Exit.UNVERIFIED if result.failed else Exit.PASS)
+
+
+@app.command
+def exhibits(bundle: Path, /, *, out: Path, unmarked: Flag = False) -> int:
+    """Write the adversarial files of an audit and their originals into a folder, with a list of them (CSV).
+
+    Example: `nocere audit exhibits audit-1 --out exhibits`
+
+    Parameters
+    ----------
+    bundle
+        Folder that `nocere audit run` wrote.
+    out
+        New folder (readable by you only: it may hold patient data).
+    unmarked
+        DICOM without the marks that keep an exhibit from being mistaken for a patient's file. Only into the test store
+        of a gate that is to find them.
+    """
+    from nocere.audit.bundle import Bundle
+    from nocere.audit.export import LIST, export
+
+    found = export(Bundle(bundle), out, unmarked=unmarked)
+    print(f"{len(found)} adversarial files and their originals: {out / LIST}")
+    if unmarked and found:
+        print("They carry no marks: keep them in the test store of a gate, and delete them afterwards.")
+    return int(Exit.PASS)
 
 
 def _threads(n: int) -> None:

@@ -15,14 +15,14 @@ from nocere.core.canonical import dumps, sha256
 from nocere.core.decision import Decision, from_json, to_json
 from nocere.core.errors import TargetError
 from nocere.core.files import write_atomic
-from nocere.targets.preprocess import ImageInput, input_from_json
+from nocere.targets.preprocess import Preprocess, input_from_json
 
 CARD = "target.json"
 WEIGHTS = "weights.npz"
 
 
 def save(
-    folder: Path, module: Any, *, arch: str, name: str, input: ImageInput, decision: Decision, about: Mapping[str, Any]
+    folder: Path, module: Any, *, arch: str, name: str, input: Preprocess, decision: Decision, about: Mapping[str, Any]
 ) -> None:
     """Write a trained reference network with all that an audit needs.
 

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.clinical.dicom.display import displayed, of_header
 from nocere.core.batch import Batch
 from nocere.core.canonical import digest
-from nocere.core.case import CaseSet
+from nocere.core.case import Case, CaseSet
 from nocere.core.decision import Decision, OneLogit, Softmax
 from nocere.core.errors import DataError, UsageError
 from nocere.core.files import private_folder
 from nocere.core.ranking import auroc
 from nocere.core.rng import seed_of
-from nocere.targets.preprocess import ImageInput
+from nocere.targets.preprocess import DicomInput, ImageInput
 from nocere.targets.reference.store import CARD, save
 
 Progress = Callable[[int, int, float], None]
@@ -83,7 +84,11 @@ def train(
     channels = x.shape[1]
     mean = tuple(float(round(m, 4)) for m in x.mean((0, 2, 3)) / 255.0)
     std = tuple(float(round(max(s, 1e-3), 4)) for s in x.std((0, 2, 3)) / 255.0)
-    input_ = ImageInput(channels, (recipe.size, recipe.size), resize=True, mean=mean, std=std)
+    # Windows of DICOM files belong into the model, so that it sees what is shown.
+    kind: type[ImageInput] | type[DicomInput] = (
+        DicomInput if "display" in training.load(training.refs[0].id).header else ImageInput
+    )
+    input_ = kind(channels, (recipe.size, recipe.size), resize=True, mean=mean, std=std)
     outputs = 1 if len(labels) == 2 else len(labels)
     module = build(recipe.arch, channels=channels, outputs=outputs)
     fit(
@@ -118,7 +123,7 @@ def train(
 
 
 def _arrays(cases: CaseSet, labels: tuple[str, ...], size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Stored values at the network's size [n, C, size, size] and class indices [n]."""
+    """Stored values, of DICOM displayed ones, at the network's size [n, C, size, size] and class indices [n]."""
     import torch
 
     rows, marks = [], []
@@ -128,7 +133,8 @@ def _arrays(cases: CaseSet, labels: tuple[str, ...], size: int) -> tuple[NDArray
         if case.truth.label not in labels:
             raise DataError(f"Case {case.id}: label {case.truth.label!r} is not one of {', '.join(labels)}.")
         marks.append(labels.index(case.truth.label))
-        x = torch.from_numpy(case.x.astype(np.float32))[None]
+        seen = displayed(of_header(case.header, len(case.x)), case.x) if "display" in case.header else case.x
+        x = torch.from_numpy(seen.astype(np.float32))[None]
         if x.shape[2:] != (size, size):
             x = torch.nn.functional.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
         rows.append(x[0].round().clamp(0, 255).numpy().astype(np.uint8))
@@ -150,7 +156,7 @@ def _scores(target: Any, x: NDArray[np.uint8]) -> NDArray[np.float64]:
     import torch
 
     rows = torch.from_numpy(x.astype(np.float32))
-    like: tuple[Any, ...] = (None,) * len(x)
+    like: tuple[Case[Any], ...] = (Case("training", x[0]),) * len(x)
     return np.concatenate([target.scores(Batch(rows[i : i + 64], like[i : i + 64])) for i in range(0, len(x), 64)])
 
 
