@@ -74,7 +74,9 @@ DIFFERENT = [
     ("Given 5 mg.", "Given 5\u00a0mg.", "characters"),
     ("Has AIDS.", "Has aids.", "ambiguous"),
     ("pt seen.", "PT seen.", "ambiguous"),
+    ("Has ALL.", "Has all.", "ambiguous"),
     ("No fever, cough.", "No fever. Cough.", "scope"),
+    ("No fever, and coughs.", "No fever and coughs.", "scope"),
     ("Given 40 mg IV.", "Given 40 mg IM.", "number"),
     ("BP 120/80.", "BP 80/120.", "number"),
     ("Takes it every 12 hours.", "Takes it twice daily.", "number"),
@@ -156,6 +158,12 @@ def test_a_licensed_swap_hides_nothing() -> None:
 )
 def test_a_part_of_another_name_is_not_exchanged(one: str, other: str) -> None:
     assert not verify(one, other).accepted
+
+
+def test_a_longer_form_that_moves_a_mention_out_of_scope_is_refused() -> None:
+    told = verify("Previous CVA with rash.", "Previous cerebrovascular accident with rash.")
+    assert (told.accepted, told.reason) == (False, "scope") and "rash" in told.why
+    assert verify("Previous CVA; rash.", "Previous cerebrovascular accident; rash.").accepted
 
 
 def test_every_invisible_or_combining_character_is_refused() -> None:

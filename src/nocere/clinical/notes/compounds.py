@@ -12,6 +12,7 @@ from nocere.clinical.notes.bags import bag
 
 # Descriptions that leave a condition what it is, among the words that look like they make a kind of it.
 _NEUTRAL = bag(
+    "history avoid reveal give receive live drive year fear appear near clear bear hospital "
     "viral bacterial fungal abdominal lumbar cervical thoracic exertional ischemic embolic thrombotic vaginal "
     "rectal peripheral metastatic "
     "active progressive extensive massive actual additional annual atypical bilateral casual chronic clinical "
