@@ -44,9 +44,21 @@ def values(text: str) -> list[tuple[str, str, str]]:
         ("PO", "p.o.", "by mouth", "orally", "po"),
         ("IV", "intravenously", "i.v.", "intravenous"),
         ("subcutaneously", "SQ", "subcut", "SC", "subQ"),
-        ("58-year-old", "58 year old", "58 y/o", "58yo", "58 y.o.", "fifty-eight-year-old", "58 years of age", "aged 58", "age: 58"),
+        (
+            "58-year-old",
+            "58 year old",
+            "58 y/o",
+            "58yo",
+            "58 y.o.",
+            "fifty-eight-year-old",
+            "58 years of age",
+            "aged 58",
+            "age: 58",
+        ),
         ("March 5, 2024", "03/05/2024", "2024-03-05", "5 March 2024", "Mar 5 2024", "March 5th, 2024", "3/5/2024"),
         ("8:00 AM", "8 am", "8 a.m.", "8:00am"),
+        ("12 pm", "noon", "12:00 PM", "12:00"),
+        ("120/80 mmHg", "BP 120/80"),
         ("2:30 PM", "14:30", "2:30 p.m."),
         ("3 days", "three days", "3-day", "3 d"),
         ("5-10 mg", "5 to 10 mg", "5 - 10 mg", "five to ten mg"),
@@ -150,7 +162,7 @@ def test_kinds(text: str, expected: list[tuple[str, str, str]]) -> None:
         ("a 58-year-old man", ["58-year-old"]),
         ("2 tablets a day", ["2 tablets", "a day"]),
         ("for x 3 days", ["3 days"]),
-        ("- 5 mg\n-2 tabs", ["5 mg", "2 tabs"]),  # hyphens of a list are no signs
+        ("- 5 mg\n  -2 tabs", ["5 mg", "2 tabs"]),  # hyphens of a list are no signs
     ],
 )
 def test_spans(text: str, spans: list[str]) -> None:

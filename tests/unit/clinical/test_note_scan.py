@@ -55,6 +55,7 @@ def parts(text: str) -> list[str]:
         ("Weak.,PLAN:,  Rest.", ["Weak.", "PLAN:,  Rest."]),
         ("Fever: no. Cough: yes!", ["Fever: no.", "Cough: yes!"]),
         (WRAPPED, [WRAPPED]),
+        (f"{WRAPPED[:60]}\n- aspirin", [WRAPPED[:60], "- aspirin"]),
         ("Weak.\n- pain\n• fever", ["Weak.", "- pain", "fever"]),
     ],
 )
@@ -115,6 +116,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("N/V today", [("N/V", "nausea-and-vomiting")]),
         ("low, back pain", [("back pain", "back-pain")]),
         ("Oedema", [("Oedema", "edema")]),
+        ("low - back pain", [("back pain", "back-pain")]),
         ("Low back. Pain.", [("Pain", "pain")]),
         ("post2pain pain3", []),
     ],

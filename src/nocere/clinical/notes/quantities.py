@@ -173,8 +173,6 @@ def _amount(text: str, at: int, before: str, name: _Name | None) -> list[Quantit
     start -= len(sign)
     if age := _AGE.match(text, end):
         return [Quantity(start, age.end(), "age", value, _AGES[(age[1] or "y")[0].lower()])]
-    if name and name.kind == "age":
-        return [Quantity(start, end, "age", value, name.name)]
     size = unit(text, end + (text[end : end + 1] in (" ", "-", "\u00a0")))
     if size:
         kind, of, end = size
