@@ -34,7 +34,7 @@ def values(text: str) -> list[tuple[str, str, str]]:
         ("1 1/2 tablets", "1.5 tablets", "one and a half tablets"),
         ("twice daily", "BID", "b.i.d.", "two times a day", "2 times daily", "twice a day", "2x/day", "bid"),
         ("three times a day", "TID", "t.i.d.", "3 times daily", "3 x day"),
-        ("daily", "once daily", "once a day", "every day", "qd", "q24h", "every 24 hours"),
+        ("daily", "once daily", "once a day", "every day", "qd", "every 1 day"),
         ("q6h", "every 6 hours", "every six hours", "q 6 h", "q.6h", "q6hr", "q6 hours"),
         ("q4-6h", "every 4 to 6 hours", "every 4-6 hours", "every four to six hours", "q4-6 hours"),
         ("every other day", "QOD", "every 2 days", "q2d"),
@@ -96,6 +96,7 @@ def test_forms_of_one_value_are_equal(forms: tuple[str, ...]) -> None:
         ("1/2 tablet", "2 tablets"),
         ("BID", "TID"),
         ("BID", "q12h"),  # clock and count are not the same order
+        ("daily", "q24h"),
         ("q6h", "q8h"),
         ("q4-6h", "q6h"),
         ("daily", "weekly"),

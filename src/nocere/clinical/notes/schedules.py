@@ -12,7 +12,7 @@ from nocere.clinical.notes.words import Trie, words
 
 _SAID: dict[QuantityKind, dict[str, str]] = {
     "frequency": {
-        "1/day": "qd|q.d.|q day|daily|once daily|once a day|once per day|every day|each day|every 24 hours",
+        "1/day": "qd|q.d.|q day|daily|once daily|once a day|once per day|every day|each day",
         "2/day": "bid|b.i.d.|b.i.d|twice daily|twice a day|twice per day|twice each day|twice every day",
         "3/day": "tid|t.i.d.|t.i.d|thrice daily|thrice a day",
         "4/day": "qid|q.i.d.|q.i.d",
@@ -63,7 +63,7 @@ _N = (
     r"(\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty-four)"
     r"(?:(?:\s?[-–]\s?|\s(?:to|or)\s)(\d+|one|two|three|four|five|six|eight|twelve))?"
 )
-_USUAL = {"q24h": "1/day", "q1d": "1/day", "q1week": "1/week", "q1month": "1/month"}
+_USUAL = {"q1d": "1/day", "q1week": "1/week", "q1month": "1/month"}
 _EVERY = re.compile(rf"(?:q\.?\s?|every\s+|each\s+){_N}\.?[\s-]?{_SIZE}(?![^\W_])\.?", re.I)
 _TIMES = re.compile(
     rf"{_N}(?:\s?x\s?|\s+times\s+)(?:(?:a|per|each|every)\s+|/\s?)?(day|daily|d|week|weekly|wk|month|monthly|night|nightly)\b",
@@ -100,10 +100,8 @@ def every(text: str, at: int) -> tuple[str, int] | None:
         return None
     size = _SIZES[match[3].lower().rstrip("s") if len(match[3]) > 1 else match[3].lower()]
     n = plain(match[1]) + (f"-{plain(match[2])}" if match[2] else "")
-    value = {"q24h": "1/day", "q1d": "1/day", "q1week": "1/week", "q1month": "1/month"}.get(
-        f"q{n}{size}", f"q{n}{size}"
-    )
-    return value, match.end() - (match.group()[-1] == "." and closes(text, match.end()))
+    value = f"q{n}{size}"
+    return _USUAL.get(value, value), match.end() - (match.group()[-1] == "." and closes(text, match.end()))
 
 
 def times(text: str, at: int) -> tuple[str, int] | None:
