@@ -1,7 +1,8 @@
 """Target cards: a TOML file (or a trained folder) that says what a model is, how it is loaded and how it decides.
 
 [target]
-kind = "torch"                     # torch | torchscript | pt2 | sklearn | claims | notes | callable
+kind = "torch"                     # torch | torchscript | pt2 | sklearn | claims | notes | callable, and more that
+                                   # are told in docs/targets.md
 factory = "mymodel.py:build"       # torch, callable: a Python file of yours and a function in it
 weights = "weights.pt"             # torch: a state dict (loaded weights-only); torchscript, pt2, sklearn: the file
                                    # notes: model.json of write_note_target, a pipeline (.joblib), or a folder
@@ -33,7 +34,7 @@ from nocere.core.errors import TargetError
 from nocere.targets.base import Target
 from nocere.targets.preprocess import input_from_json
 
-KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "notes", "callable")
+KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "notes", "callable", "onnx", "kserve")
 PICKLES = (".joblib", ".pkl", ".pickle")
 
 
@@ -92,6 +93,10 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
         return ClaimTarget(model, encoder_of(_file(about, path, "encoder")), decision, name=name)
     if kind == "notes":
         return _notes(about, path, trust, decision, name)
+    if kind in ("onnx", "kserve"):
+        from nocere.targets.card_models import model_of_card
+
+        return model_of_card(about, path, decision, input_, name=name, trust=trust)
     if kind == "callable":
         from nocere.targets.callable import callable_target
 
