@@ -181,5 +181,6 @@ def test_phantoms_are_seeded_marked_and_split(entry: Any) -> None:
     assert [r.sha256 for r in one.refs] == [r.sha256 for r in two.refs]
     assert [r.sha256 for r in one.refs] != [r.sha256 for r in entry.make(n=12, seed=4).refs]
     assert not {r.sha256 for r in one.refs} & {r.sha256 for r in entry.make(n=12, seed=3, split="train").refs}
-    assert all(r.truth.votes for r in one.refs)
+    # Readers vote on what they see; what came of a patient later is no opinion.
+    assert all(r.truth.votes or (entry.name == "notes.opioid" and r.truth.label) for r in one.refs)
     assert np.array_equal(one.load(one.refs[3].id).x, two.load(two.refs[3].id).x)
