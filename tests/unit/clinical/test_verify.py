@@ -189,3 +189,22 @@ def test_public_names() -> None:
     assert nocere.verify is verify and notes.verify is verify
     note = "Has HTN."
     assert Verifier(note, load_lexicon())("Has hypertension.") == verify(note, "Has hypertension.")
+
+
+@pytest.mark.parametrize(
+    ("original", "edited", "accepted"),
+    [
+        ("Take 5 mcg daily.", "Take 5 microgram daily.", True),
+        ("Take 5 mcg daily.", "Take 5 milligram daily.", False),
+        ("for 5 hr", "for 5 hours", True),
+        ("for 5 hr", "for 5 heart rate", False),
+        ("Blood pressure 120/80.", "BP 120/80 mmHg.", True),
+        ("BP 120/80 mmHg.", "BP 120/80 bpm.", False),
+        ("HR 80", "heart rate 80 bpm", True),
+        ("score 80.", "score 80 mmHg.", False),
+        ("Pt. c/o SOB.", "Patient complains of shortness of breath.", True),
+        ("He saw the pt. She has HTN.", "He saw the patient she has hypertension.", False),
+    ],
+)
+def test_units_of_vital_signs_and_stops_of_abbreviations(original: str, edited: str, accepted: bool) -> None:
+    assert verify(original, edited).accepted is accepted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nocere.clinical.notes.formats import GROUPS
 from nocere.clinical.notes.lettering import Lettering
 from nocere.clinical.notes.lexicon import Lexicon
@@ -34,6 +36,9 @@ class Abbreviated:
                     glued, joined = t.glued and position == 0, t.joined and position == 0
                     found.append(Token(here[0].start, here[-1].end, key, kind, glued, key, joined))
                 i += len(keys)
+                if self._stopped(tokens, i):
+                    found[-1] = replace(found[-1], end=tokens[i].end)
+                    i += 1
                 break
             else:
                 found.append(t)
@@ -41,9 +46,18 @@ class Abbreviated:
         return found
 
     @staticmethod
+    def _stopped(tokens: list[Token], i: int) -> bool:
+        """Whether a full stop belongs to the abbreviation before it (Pt. complains): a small letter follows."""
+        if i + 1 >= len(tokens) or tokens[i].key != "." or not tokens[i].glued:
+            return False
+        return tokens[i + 1].kind == "word" and not tokens[i + 1].glued and tokens[i + 1].raw[:1].islower()
+
+    @staticmethod
     def _counted(tokens: list[Token], i: int, keys: Keys) -> bool:
-        """IV after nerve or factor is four; an abbreviation beside a character that we do not read is none."""
+        """IV after nerve or factor is four, hr after a number hours; beside a character that we do not read is none."""
         if keys == ("IV",) and i and tokens[i - 1].key in ("nerve", "nerves", "cn", "CN", "factor", "and", "to"):
+            return True
+        if keys == ("hr",) and i and tokens[i - 1].kind == "number":
             return True
         around = (*tokens[max(i - 1, 0) : i], *tokens[i + len(keys) : i + len(keys) + 1])
         return any(t.kind == "odd" for t in around)

@@ -63,7 +63,9 @@ class Lettering:
         if len(key) > 5 and key.islower():
             for prefix in PREFIXES:
                 rest = key.removeprefix(prefix)
-                if rest != key and len(rest) > 3 and (rest in self.known or (prefix == "non" and key != "nonetheless")):
+                if rest == key or len(rest) <= 3 or (prefix == "micro" and rest.rstrip("s") in ("gram", "liter")):
+                    continue
+                if rest in self.known or (prefix == "non" and key != "nonetheless"):
                     return prefix, rest
         return (key,)
 

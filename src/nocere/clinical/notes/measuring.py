@@ -13,6 +13,9 @@ _SEXES = {
     "F": "female", "f": "female", "female": "female", "woman": "female", "lady": "female",
     "M": "male", "m": "male", "male": "male", "man": "male", "gentleman": "male",
 }  # fmt: skip
+# The usual unit of a vital sign says nothing more where the sign is named shortly before the number.
+_USUAL = {"mmHg": frozenset({"pressure", "bp"}), "bpm": frozenset({"rate", "pulse", "hr"})}
+_BACK = 6
 _SEPARATORS = frozenset({"to", "/", "-", ",", "and", "or", "x", "\u00d7", "by"})
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
@@ -71,6 +74,9 @@ def _measure(tokens: list[Token], keys: list[str], found: list[Token], i: int) -
     convert = not _enumerated(found)
     end = i + 1 + length
     last = tokens[end - 1]
+    if any(k.lower() in _USUAL.get(unit, ()) for k in keys[max(0, i - _BACK) : i]):
+        found.append(replace(t, end=last.end))
+        return end
     found.append(
         Token(t.start, last.end, measured(t.key, unit, convert), "measure", t.glued, f"{t.key} {unit}", t.joined)
     )
