@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,13 +49,8 @@ def read_dicom(data: bytes, where: str, frame: int = 0) -> tuple[NDArray[Any], d
             transfer syntax, or several frames and none chosen.
         PrerequisiteError: pydicom is not installed.
     """
-    return _quietly(exhibit.read(data, where), where, frame)
-
-
-def _quietly(ds: Any, where: str, frame: int) -> tuple[NDArray[Any], dict[str, Json]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values of attributes that are only carried along
-        return _read(ds, where, frame)
+    with exhibit.quiet():
+        return _read(exhibit.read(data, where), where, frame)
 
 
 def _read(ds: Any, where: str, frame: int) -> tuple[NDArray[Any], dict[str, Json]]:
@@ -162,17 +156,19 @@ class DicomCodec:
         if exhibit.is_marked(ds):
             raise DataError(f"Case {case.id} is an adversarial exhibit already.", "Audit what it was made from.")
         pixels = pixel_bytes(x, int(ds.BitsAllocated))
-        if not np.array_equal(x, case.x):
-            exhibit.mark(ds, pixels)
-        ds.add_new("PixelData", "OB" if ds.BitsAllocated == 8 else "OW", pixels)
-        return {FILE: exhibit.write(ds, case.id)}
+        with exhibit.quiet():
+            if not np.array_equal(x, case.x):
+                exhibit.mark(ds, pixels)
+            ds.add_new("PixelData", "OB" if ds.BitsAllocated == 8 else "OW", pixels)
+            return {FILE: exhibit.write(ds, case.id)}
 
     def decode(self, files: Files) -> tuple[Any, Mapping[str, Json]]:
         if FILE not in files:
             raise DataError(f"This evidence has no {FILE}.")
-        ds = exhibit.read(files[FILE], FILE)
-        exhibit.unmark(ds)
-        return _quietly(ds, FILE, 0)
+        with exhibit.quiet():
+            ds = exhibit.read(files[FILE], FILE)
+            exhibit.unmark(ds)
+            return _read(ds, FILE, 0)
 
 
 def unmarked(data: bytes, where: str) -> bytes:
@@ -184,5 +180,6 @@ def unmarked(data: bytes, where: str) -> bytes:
     ds = exhibit.read(data, where)
     if not exhibit.is_marked(ds):
         raise DataError(f"{where} carries no marks of an exhibit.")
-    exhibit.unmark(ds)
-    return exhibit.write(ds, where)
+    with exhibit.quiet():
+        exhibit.unmark(ds)
+        return exhibit.write(ds, where)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nocere.core.canonical import sha256
@@ -27,6 +29,14 @@ MARKED = (
 )
 IMPLEMENTATION = "2.25.237648226017438523901346274891208514233"
 NATIVE = "1.2.840.10008.1.2.1"  # explicit VR little endian
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without pydicom's warnings: odd values of attributes that are only carried along are nobody's concern here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def uid(*parts: str) -> str:
@@ -117,8 +127,7 @@ def read(data: bytes, where: str) -> Any:
     except ModuleNotFoundError as e:
         raise PrerequisiteError(f"{where} is a DICOM file.", "Install it with: pip install 'nocere[dicom]'") from e
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd values of attributes that are only carried along
+        with quiet():
             return dcmread(io.BytesIO(data))
     except (InvalidDicomError, EOFError, KeyError, ValueError, AttributeError, NotImplementedError, OSError) as e:
         first = " ".join(str(e).split())[:200]
@@ -141,8 +150,7 @@ def write(ds: Any, where: str) -> bytes:
     ds.file_meta, ds.preamble = meta, b"\0" * 128
     out = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             dcmwrite(out, ds, enforce_file_format=True, little_endian=True, implicit_vr=False, overwrite=True)
     except Exception as e:  # values that pydicom read and cannot write: many kinds of error
         first = str(e).split("\n", 1)[0][:200]

@@ -7,12 +7,12 @@ each other are refused by name, because two readers would show two pictures.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nocere.cases.dicom_exhibit import quiet
 from nocere.core.errors import DataError
 
 # The order decides which plug-in is asked, so that two hosts with the same packages decode lossy JPEG alike.
@@ -114,8 +114,7 @@ def decode(ds: Any, frame: int, where: str) -> tuple[NDArray[Any], str]:
     failed: list[str] = []
     for plugin in plugins:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # padding, and what is checked above
+            with quiet():
                 raw, about = decoder.as_array(ds, index=frame - 1, raw=True, decoding_plugin=plugin)
             break
         except Exception as e:  # a plug-in may raise anything

@@ -173,6 +173,26 @@ def test_frames_of_enhanced_files_have_windows_of_their_own() -> None:
     raise AssertionError("the file has no window to compare with")
 
 
+def test_groups_of_the_chosen_frame_count_before_those_of_all() -> None:
+    def windowed(ds: Any) -> None:
+        for k, groups in enumerate(ds.PerFrameFunctionalGroupsSequence):
+            item = pydicom.Dataset()
+            item.WindowCenter, item.WindowWidth = 100 * (k + 1), 50
+            groups.FrameVOILUTSequence = [item]
+
+    data = edited("eCT_Supplemental.dcm", windowed)
+    for frame in (1, 2):
+        header: Any = read_dicom(data, "e.dcm", frame)[1]
+        assert header["display"]["windows"] == [[100.0 * frame, 50.0, "LINEAR"]]
+
+
+def test_words_of_big_endian_files_are_turned() -> None:
+    """The palette of a big-endian file, which pydicom leaves as it is, is that of its little-endian twin."""
+    little, big = case("OBXXXX1A.dcm"), case("OBXXXX1A_expb.dcm")
+    np.testing.assert_array_equal(little.x, big.x)
+    assert little.header["display"] == big.header["display"]
+
+
 def drop(keyword: str) -> Callable[[Any], None]:
     return lambda ds: ds.__delattr__(keyword)
 

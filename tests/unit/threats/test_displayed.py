@@ -43,6 +43,12 @@ def test_the_budget_of_every_value_is_what_brute_force_finds(name: str, radius: 
     for v, lo, hi in zip(c.x.ravel()[:12], low.ravel(), high.ravel(), strict=False):
         inside = every[np.abs(seen - seen[int(v) - d.least]) <= radius + 1e-9]
         assert (lo, hi) == (inside.min(), inside.max())
+    # One stored value further, in one pixel, is refused.
+    at = next((k for k in np.ndindex(c.x.shape) if high[k] < every[-1]), None)
+    if at is not None:
+        beyond = np.array(c.x)
+        beyond[at] = int(high[at]) + 1
+        assert Displayed(radius).check(c, beyond, None) is not None
 
 
 @pytest.mark.parametrize("name", FILES)
