@@ -125,6 +125,19 @@ def test_dcmtk_reads_the_exhibit_as_it_was_meant(name: str, tmp_path: Path) -> N
         assert line in done.stdout
 
 
+@pytest.mark.parametrize("name", ["693_UNCR.dcm", "CT_small.dcm", "RG3_UNCI.dcm", "MR2_UNCR.dcm", "US1_UNCI.dcm"])
+def test_marks_add_no_error_of_a_validator(name: str, tmp_path: Path) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    c = case(name)
+    said = []
+    for x in (c.x, changed(c)):
+        (tmp_path / FILE).write_bytes(CODEC.encode(c, x)[FILE])
+        done = subprocess.run(["dciodvfy", str(tmp_path / FILE)], capture_output=True, text=True, timeout=60)
+        said.append({line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")})
+    assert said[1] <= said[0], said[1] - said[0]
+
+
 def test_an_exhibit_is_not_audited_again() -> None:
     c = case("CT_small.dcm")
     again = dicom_case("again", CODEC.encode(c, changed(c))[FILE], Truth.of("a"))
