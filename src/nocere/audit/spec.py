@@ -201,6 +201,11 @@ class Spec:
             if not (math.isfinite(size) and size >= 0):
                 raise PlanError(f"[harm] {way!r} is {size}; a harm is a number from 0.")
 
+    def _owner(self) -> dict[str, Any]:
+        """What the owner of a model on another machine allowed."""
+        allowed = getattr(self.target, "authorisation", None)
+        return {} if allowed is None else {"authorisation": allowed.to_json()}
+
     def to_json(self) -> dict[str, Any]:
         """The plan as it goes into the bundle: everything that decides the result, nothing of the machine."""
         return {
@@ -214,6 +219,7 @@ class Spec:
                 "decision": to_json(self.target.decision),
                 "stochastic": self.target.stochastic,
                 "access": sorted(self.target.access),
+                **self._owner(),
             },
             "cases": {
                 "name": self.cases.name,

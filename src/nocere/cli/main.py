@@ -101,6 +101,15 @@ COMMANDS = {
         "nocere.cli.notes:app",
         "Clinical notes: verify an edit, scan a note, review an audit of wordings.",
     ),
+    "target": ("nocere.cli.target:app", "Models: check that one keeps what an audit relies on."),
+    "authorise": (
+        "nocere.cli.target:authorise",
+        """Permit an audit of a model that you own and serve on another machine.
+
+        Example: `nocere authorise https://models.hospital.example --model lesions --owner "A. Hospital" --key
+        owner.pem --until 2026-12-31 --queries 100000 --out lesions.json`
+        """,
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.

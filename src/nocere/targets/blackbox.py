@@ -17,6 +17,7 @@ from nocere.core.batch import Batch
 from nocere.core.canonical import digest
 from nocere.core.decision import Decision, to_json
 from nocere.core.errors import TargetError
+from nocere.targets.authorisation import Authorisation
 from nocere.targets.base import Access, check_scores, to_logits
 from nocere.targets.preprocess import Preprocess
 
@@ -73,6 +74,12 @@ class _Box:
                 "outputs": outputs,
             }
         )
+
+    @property
+    def authorisation(self) -> Authorisation | None:
+        """What its owner allows, where the model is on another machine."""
+        found: Authorisation | None = getattr(self.port, "authorisation", None)
+        return found
 
     def state(self) -> str:
         # Weights lie in a file, a server or another process, out of reach of what is evaluated here.

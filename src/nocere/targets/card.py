@@ -34,7 +34,8 @@ from nocere.core.errors import TargetError
 from nocere.targets.base import Target
 from nocere.targets.preprocess import input_from_json
 
-KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "notes", "callable", "onnx", "kserve")
+DEPLOYED = ("onnx", "kserve", "process", "monai", "hf-image", "features")
+KINDS = ("torch", "torchscript", "pt2", "sklearn", "claims", "notes", "callable", *DEPLOYED)
 PICKLES = (".joblib", ".pkl", ".pickle")
 
 
@@ -93,7 +94,7 @@ def _from_card(card: dict[str, Any], path: Path, trust: bool) -> Target:
         return ClaimTarget(model, encoder_of(_file(about, path, "encoder")), decision, name=name)
     if kind == "notes":
         return _notes(about, path, trust, decision, name)
-    if kind in ("onnx", "kserve"):
+    if kind in DEPLOYED:
         from nocere.targets.card_models import model_of_card
 
         return model_of_card(about, path, decision, input_, name=name, trust=trust)

@@ -89,7 +89,7 @@ class KServePort:
         authorisation: Path | None = None,
         owner_key: Path | None = None,
     ) -> None:
-        self.url, self._host, self._port, self._secure = _origin(url)
+        self.url, self._host, self._port, self._secure = origin(url)
         self.model, self.version = model, version
         self.manners = manners or Manners()
         self.authorisation: Authorisation | None = None
@@ -334,7 +334,7 @@ def kserve_target(
     return box(port, decision, input, outputs=outputs, stochastic=stochastic, name=name)
 
 
-def _origin(url: str) -> tuple[str, str, int, bool]:
+def origin(url: str) -> tuple[str, str, int, bool]:
     """A URL as scheme://host:port, and its host, port and whether it is encrypted."""
     try:
         parts = urlsplit(url)
