@@ -79,6 +79,39 @@ class Certificate:
     data: Mapping[str, Json]
 
 
+@dataclass(slots=True)
+class Heard:
+    """What a library hears that calls the model itself (`Job.direct`).
+
+    Margins of the decision [n, labels] and scores [n, columns] (a torch tensor; None for access to labels), all 0 where
+    `live` is False; `pullback` takes d loss / d scores to d loss / d x, and only exists where gradients were asked for.
+    """
+
+    margins: NDArray[np.float64]
+    scores: Any
+    live: NDArray[np.bool_]
+    pullback: Callable[[Any], Any] | None
+
+
+class Spent(BaseException):
+    """Ends a search through `Job.direct`: every case of the cohort is decided, or has nothing left to spend.
+
+    No Exception, so that libraries that catch these let it through.
+    """
+
+
+class Stopped(BaseException):
+    """Carries the error of a target (its cause) out through a library's code."""
+
+
+class Direct(Protocol):
+    """Evaluates rows at once, for libraries that call the model themselves; metered and judged like an ask."""
+
+    def __call__(self, x: Any, rows: NDArray[np.intp] | None = None, grad: bool = False) -> Heard:
+        """Raises Spent where nothing was, or will be, answered."""
+        ...
+
+
 Search: TypeAlias = Generator[Ask | Propose | Share, Answer, Sequence[Certificate]]
 
 
@@ -87,7 +120,7 @@ class Job:
     """What an attack gets: copies of contents, rules, randomness, and how much may still be spent.
 
     `decision`, `goal` and `literals` (a row a case) say what a success is; with `structure` that is all an exact
-    search needs.
+    search needs. `direct` is for libraries that call the model themselves.
     """
 
     cases: tuple[Case[Any], ...]
@@ -101,6 +134,7 @@ class Job:
     goal: Goal
     literals: Literals
     structure: Any = None
+    direct: Direct | None = None
 
 
 class Attack(Protocol):
@@ -113,11 +147,13 @@ class Attack(Protocol):
     """
 
     name: ClassVar[str]
-    needs: ClassVar[frozenset[Access]]
     scope: ClassVar[Literal["case", "group"]]
     cohort: ClassVar[int | None]
-    minimal: ClassVar[bool]
 
+    @property
+    def needs(self) -> frozenset[Access]: ...
+    @property
+    def minimal(self) -> bool: ...
     def search(self, job: Job) -> Search: ...
 
 
@@ -132,4 +168,6 @@ class AttackDefaults:
 
 def attack_json(attack: Any) -> dict[str, Any]:
     """Name and parameters of an attack, for plans and keys."""
+    if hasattr(attack, "to_json"):
+        return dict(attack.to_json())
     return {"name": attack.name, **(asdict(attack) if fields(attack) else {})}

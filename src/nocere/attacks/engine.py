@@ -9,28 +9,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nocere.attacks.base import Answer, Ask, Attack, Certificate, Job, Propose, Share
+from nocere.attacks.base import Answer, Ask, Attack, Certificate, Job, Propose, Share, Stopped
 from nocere.attacks.candidates import Candidates
 from nocere.attacks.cell import Cell, Cohort
 from nocere.attacks.certificates import accepted
+from nocere.attacks.direct import Asked, DirectCalls, drawn
 from nocere.attacks.evaluate import Tiles, goal_gradients, goal_margins
 from nocere.attacks.item import Item, climb
 from nocere.attacks.losses import LOSSES
 from nocere.attacks.outcome import Outcome
 from nocere.core.arrays import concat, is_torch
-from nocere.core.arrays import rows as take_rows
 from nocere.core.budget import Meter
 from nocere.core.candidate import Judge
 from nocere.core.case import CaseSet
 from nocere.core.errors import AttackFaultError, NocereError
 from nocere.core.goal import Literals
-from nocere.core.rng import RowRng, seed_of
+from nocere.core.rng import RowRng
 from nocere.threats.base import Projects, fitted, form_of
 
 
@@ -56,21 +55,6 @@ def run(
         TargetError: the target failed; the cell stays unfinished.
     """
     yield from _Engine(cell, cases, literals, judge, meter, fit).outcomes()
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """An ask on its way through an evaluation: the rows as shown, the cases behind them, and which were granted."""
-
-    cohort: Cohort
-    ask: Ask
-    x: Any
-    rows: NDArray[np.intp]
-    on: NDArray[np.intp]
-
-    @property
-    def evaluated(self) -> Any:
-        return self.x if self.on.size == len(self.rows) else take_rows(self.x, self.on)
 
 
 class _Engine:
@@ -173,6 +157,7 @@ class _Engine:
         for i in items:
             i.tried.append(attack.name)
         cohort = Cohort(items, attack, job, attack.search(job))
+        job.direct = DirectCalls(cohort, self.cell, self.candidates, self.meter, self._direct, self._parts)
         self.running.append(cohort)
         self._advance(cohort, None)
 
@@ -213,6 +198,8 @@ class _Engine:
         except StopIteration as stop:
             claims = stop.value if isinstance(stop.value, (list, tuple)) else []
             cohort.done, cohort.claims = True, [c for c in claims if isinstance(c, Certificate)]
+        except Stopped as stop:
+            raise stop.__cause__ or stop from None
         except NocereError as e:
             for i in cohort.items:
                 i.inapplicable = str(e)
@@ -273,18 +260,12 @@ class _Engine:
 
     def _answer(self, asks: list[tuple[Cohort, Ask, NDArray[np.intp]]]) -> list[tuple[Cohort, Answer]]:
         out = []
-        buckets: dict[Any, list[_Asked]] = {}
+        buckets: dict[Any, list[Asked]] = {}
         for cohort, ask, rows in asks:
-            x = ask.x
-            # Rounding to a length moves far, and a smallest change is one on the lattice: there even
-            # gradients are taken at what a file can hold (straight-through), while the attack goes on from its own
-            # values.
-            free = "gradients" in cohort.attack.needs and not cohort.attack.minimal
-            if is_torch(x) and (not free or _keeps_length(self.cell.threat.pset)):
-                x = self._storable(cohort, x.clone(), rows)
+            x = self._shown(cohort, ask.x, rows)
             on = np.flatnonzero(self._charge(cohort, rows, ask.grad))
             shape = tuple(x.shape[1:]) if is_torch(x) else None
-            buckets.setdefault((shape, ask.grad, ask.loss), []).append(_Asked(cohort, ask, x, rows, on))
+            buckets.setdefault((shape, ask.grad, ask.loss), []).append(Asked(cohort, ask, x, rows, on))
         for bucket in buckets.values():
             used = [b for b in bucket if b.on.size]
             fresh: list[Item] = []
@@ -298,6 +279,23 @@ class _Engine:
             for b, part in zip(bucket, parts, strict=True):
                 out.append((b.cohort, _heard(b, margin[part], loss[part], None if g is None else g[part])))
         return out
+
+    def _shown(self, cohort: Cohort, x: Any, rows: NDArray[np.intp]) -> Any:
+        """Rows as the target is shown them.
+
+        Rounding to a length moves far, and a smallest change is one on the lattice: there even gradients are taken at
+        what a file can hold (straight-through), while the attack goes on from its own values.
+        """
+        free = "gradients" in cohort.attack.needs and not cohort.attack.minimal
+        if is_torch(x) and (not free or _keeps_length(self.cell.threat.pset)):
+            return self._storable(cohort, x.clone(), rows)
+        return x
+
+    def _direct(self, cohort: Cohort, ask: Ask) -> Asked:
+        """An ask of a library that calls the model itself; its passes back are counted as they happen."""
+        rows = self._validated(cohort, ask)
+        x = self._shown(cohort, ask.x, rows)
+        return Asked(cohort, ask, x, rows, np.flatnonzero(self._charge(cohort, rows, False)))
 
     def _parts(self, item: Item) -> Tiles:
         """How rows of this shape are cut; looked at on the first case's own content."""
@@ -320,7 +318,7 @@ class _Engine:
                 item.asked += n
         return live
 
-    def _evaluate(self, asked: Sequence[_Asked]) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+    def _evaluate(self, asked: Sequence[Asked]) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
         """Margins, losses and gradients of the rows that were granted, one ask after the other."""
         view, goal, ask = self.cell.view, self.cell.threat.goal, asked[0].ask
         xs = concat([b.evaluated for b in asked])
@@ -328,10 +326,7 @@ class _Engine:
         lit = Literals.join([i.literals for i in items])
         behind = [i.case for i in items]
         parts = self._parts(items[0])
-        seeds = None
-        if view.stochastic:
-            drawn = [seed_of(self.cell.seed, "search", i.case.id, i.radius, i.next_draw()) for i in items]
-            seeds = np.array(drawn, dtype=np.uint64)
+        seeds = drawn(view, items, self.cell.seed)
         if ask.grad:
             towards = None
             if any(b.ask.towards is not None for b in asked):
@@ -397,7 +392,7 @@ def _keeps_length(pset: Any) -> bool:
     return bool(getattr(pset, "keeps_length", False))
 
 
-def _heard(b: _Asked, margin: NDArray[np.float64], loss: NDArray[np.float64], g: Any) -> Answer:
+def _heard(b: Asked, margin: NDArray[np.float64], loss: NDArray[np.float64], g: Any) -> Answer:
     """What an attack hears of its rows: zeros, and not live, where a case is decided or spent."""
     n, on = len(b.rows), b.on
     live = np.zeros(n, dtype=bool)

@@ -18,7 +18,7 @@ from nocere.core.arrays import concat, is_torch
 from nocere.core.batch import Batch
 from nocere.core.case import Case
 from nocere.core.goal import Goal, Literals
-from nocere.targets.base import Gradients, Scores, Target, margins
+from nocere.targets.base import Gradients, Scores, Target, margins, repeatable
 
 TILE, STEP = 32, 4
 WIDE, VALUES = 128, 1 << 17  # rows and stored values of a wide tile: calls of small pictures are dear, not their rows
@@ -140,6 +140,42 @@ def goal_margins(
         goals.append(goal.margin(lit.take(s), m[:k]))
     scores = None if raw[0] is None else np.concatenate([z for z in raw if z is not None])
     return np.concatenate(goals), np.concatenate(decided), scores
+
+
+def decided_rows(
+    view: Target, x: Any, cases: Sequence[Case[Any]], seeds: NDArray[np.uint64] | None, parts: Parts, grad: bool
+) -> tuple[NDArray[np.float64], Any, Callable[[Any], Any] | None]:
+    """Decision margins [n, labels], scores (a tensor; None for label access), and with `grad` the way back from them.
+
+    The way back, from d loss / d scores [n, columns] to d loss / d x, may be gone more than once.
+    """
+    import torch
+
+    decided: list[NDArray[np.float64]] = []
+    raw: list[Any] = []
+    backs = []
+    for s, padded_to in parts(len(cases)):
+        k = s.stop - s.start
+        batch = _batch(view, x[s], cases[s], None if seeds is None else seeds[s], padded_to)
+        if grad:
+            assert isinstance(view, Gradients)
+            scores, back = repeatable(view, batch)
+            decided.append(np.asarray(view.decision.margins(scores[:k].cpu().numpy().astype(np.float64))))
+            backs.append((s, padded_to if view.tiles else k, back))
+        else:
+            m, z = margins(view, batch)
+            decided.append(m[:k])
+            scores = None if z is None else torch.from_numpy(z)
+        raw.append(None if scores is None else scores[:k])
+
+    def pullback(weight: Any) -> Any:
+        pulled = []
+        for s, size, back in backs:
+            w = weight[s]
+            pulled.append(back(torch.cat([w, w.new_zeros(size - len(w), w.shape[1])]))[: len(w)])
+        return torch.cat(pulled)
+
+    return np.concatenate(decided), None if raw[0] is None else torch.cat(raw), pullback if grad else None
 
 
 def goal_gradients(

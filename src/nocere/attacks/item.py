@@ -91,12 +91,16 @@ class Item:
 
     def felt(self, g: Any, size: float, pset: PerturbationSet) -> None:
         """Note a gradient [...] of the margin by its largest entry, and what the first one promises."""
+        self.pulled(size)
+        if 0 < size < np.inf and self.promised is None and isinstance(pset, Projects):
+            self.promised = self.radius * float((pset.ascend(g[None]) * g[None]).double().sum())
+
+    def pulled(self, size: float) -> None:
+        """Note a gradient of any loss by its largest entry."""
         self.gradients += 1
         self.dead += size == 0
         if not np.isfinite(size):
             self.fail(NOT_FINITE)
-        elif size > 0 and self.promised is None and isinstance(pset, Projects):
-            self.promised = self.radius * float((pset.ascend(g[None]) * g[None]).double().sum())
 
     def climbed(self) -> tuple[float, ...]:
         """Best margin at the begin and after each quarter of the turns."""

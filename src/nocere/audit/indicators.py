@@ -265,16 +265,18 @@ def _black_box(cells: Sequence[_Searched]) -> Iterator[Indicator]:
 
 def _later_stages(w: _Searched) -> Iterator[Indicator]:
     """A cascade in which an attack without gradients broke what those with gradients before it could not."""
-    blind = {a["name"] for a in w.plan["attacks"] if _is_blind(a["name"])}
+    blind = {a["name"] for a in w.plan["attacks"] if _is_blind(a)}
     for r in w.cell.radii:
         late = [o for o in w.at(r, "broken") if o.stage in blind and o.trace.gradients]
         seen = "broken by a later stage without gradients, of those that gradients had left"
         yield from _fires("black_box_wins", [w.name], r, seen, len(late), len(late) + len(w.climbed(r)))
 
 
-def _is_blind(attack: str) -> bool:
+def _is_blind(attack: Mapping[str, Any]) -> bool:
+    if "access" in attack:
+        return bool(attack["access"] != "gradients")  # of another library: its plan says what it needs
     try:
-        return "gradients" not in get("attack", attack).make.needs  # type: ignore[attr-defined]
+        return "gradients" not in get("attack", attack["name"]).make.needs  # type: ignore[attr-defined]
     except NocereError:
         return False  # made in Python and not registered: nothing is known of it
 

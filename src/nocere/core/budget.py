@@ -61,6 +61,10 @@ class Meter:
         count.backward += n if grad else 0
         return True
 
+    def pulled(self, case_id: str, n: int) -> None:
+        """Count backward passes over forward passes that were granted without one."""
+        self.counts[case_id].backward += n
+
     def asked(self, case_id: str, n: int) -> None:
         """Count queries of the referee, which are never refused."""
         self.counts[case_id].queries += n

@@ -72,6 +72,22 @@ class Gradients(Scores, Protocol):
         ...
 
 
+def repeatable(target: Gradients, batch: Batch) -> tuple[Any, Callable[[Any], Any]]:
+    """Scores, and the way back that may be gone more than once: after the first time it evaluates again."""
+    import torch
+
+    with torch.enable_grad():
+        z, first = target.vjp(batch)
+    fresh = [first]
+
+    def pullback(weight: Any) -> Any:
+        with torch.enable_grad():
+            back = fresh.pop() if fresh else target.vjp(batch)[1]
+        return back(weight)
+
+    return z, pullback
+
+
 def check_scores(scores: NDArray[Any], n: int, decision: Decision, name: str) -> NDArray[np.float64]:
     """Scores as float64 of the declared shape.
 
