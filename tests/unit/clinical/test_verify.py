@@ -208,3 +208,11 @@ def test_public_names() -> None:
 )
 def test_units_of_vital_signs_and_stops_of_abbreviations(original: str, edited: str, accepted: bool) -> None:
     assert verify(original, edited).accepted is accepted
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("4 mm", "4 mM"), ("COLD all winter", "Cold all winter"), ("ate turkey", "ate Turkey")]
+)
+def test_capitals_that_carry_meaning_are_kept(a: str, b: str) -> None:
+    assert not verify(a, b).accepted
+    assert not verify(b, a).accepted

@@ -6,12 +6,12 @@ from nocere.clinical.notes.bags import bag
 
 # Capitals that are another word in small letters: never folded, wherever they stand.
 MEANINGFUL = bag(
-    "ACE AIDS ALL ARM BAD BUN CAP CARE CAT CREST CUP DASH DIP FAST GAS HELP HIP HIT ID IT LAD LAP LEAP LIP MAC "
+    "ACE AIDS ALL ARM BAD BUN CAP CARE CAT COLD CREST CUP DASH DIP FAST GAS HELP HIP HIT ID IT LAD LAP LEAP LIP MAC "
     "MAP MEN MET MG MOM MS MUD OR PACE PAD PAN PAP PAT PEA PEG PET PIP POEM PT RAN RICE SAD STEM TEN TENS TIPS "
     "TOP US"
 )
-# Two letters that are something else in other case: magnesium and milligram.
-_MIXED = frozenset({"Mg", "MG"})
+# Something else in other case: magnesium and milligram, millimolar and millimetre, a country and a bird or a ware.
+_MIXED = frozenset({"Mg", "MG", "mM", "Turkey", "China", "Polish", "March"})
 
 COMMON = bag(
     "a about after all also am an and any are arm as ask at back bed been both bowel but by came can case chest "
