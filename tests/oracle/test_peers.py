@@ -12,12 +12,16 @@ import torch
 from tests.images import Linear, audit, cell, heads, labelled, pictures
 from tests.oracle.test_linear_model import closed_form
 
+from nocere.attacks.base import attack_json
 from nocere.attacks.peers.adv_lib import AdvLibAttack
 from nocere.attacks.peers.art import ArtAttack
 from nocere.attacks.peers.foolbox import FoolboxAttack
 from nocere.attacks.peers.peer import PeerAttack
-from nocere.core.errors import NocereError
+from nocere.audit.plan import make_plan, resolve
+from nocere.core.budget import Budget
+from nocere.core.errors import NocereError, TargetError
 from nocere.targets.torch import TorchTarget
+from nocere.threats.pixels import L2
 
 foolbox_here = pytest.mark.skipif(find_spec("foolbox") is None, reason="foolbox is not installed")
 art_here = pytest.mark.skipif(find_spec("art") is None, reason="adversarial-robustness-toolbox is not installed")
@@ -108,6 +112,143 @@ def test_pgd_of_all_breaks_exactly_what_the_closed_form_allows(tmp_path: Path, h
             assert kinds(bundle)[ref.id] == ("broken" if e < radius else "held"), (ref.id, e, radius)
 
 
+@foolbox_here
+def test_a_search_by_labels_hears_labels_and_ends_with_its_budget(tmp_path: Path) -> None:
+    cases, target, x, decision, weight, bias = linear()
+    attack = FoolboxAttack("HopSkipJumpAttack", {"steps": 3, "initial_gradient_eval_steps": 20}, "labels", minimal=True)
+    exact = closed_form(x, decision, weight, bias, "l2")
+    top = float(np.ceil(2.5 * exact.max()))
+    spec = cell(
+        cases, (attack,), pset=L2(), radii=(top,), aim="closest", budget=Budget(150), access=frozenset({"labels"})
+    )  # fmt: skip
+    outcomes = list(audit(tmp_path / "b", cases, target, spec).outcomes("cell"))
+    broken = [o for o in outcomes if o.kind == "broken"]
+    assert len(broken) >= N // 2
+    for o in broken:
+        assert o.finding.cost.value >= exact[int(o.case_id[-3:])] * (1 - 1e-6)
+    assert {o.meter["backward"] for o in outcomes} == {0}
+    assert max(o.meter["forward"] for o in outcomes) == 150
+
+
+@foolbox_here
+def test_a_search_is_repeated_exactly_and_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
+    cases, target, *_ = linear()
+    attack = FoolboxAttack("LinfPGD", {"steps": 3, "random_start": True})
+    specs = cell(cases, (attack,), radii=(2.0,), aim="worst", ids=tuple(r.id for r in cases.refs[:4]))
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    hashes = {audit(tmp_path / str(lanes), cases, target, specs, lanes=lanes).hash for lanes in (1, 64)}
+    assert len(hashes) == 1
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@foolbox_here
+def test_success_of_the_library_counts_for_nothing(tmp_path: Path) -> None:
+    """An attack that claims everything and returns a picture far outside of the set."""
+    import foolbox
+
+    class Boast(foolbox.attacks.LinfPGD):
+        def __call__(self, model: Any, inputs: Any, criterion: Any, *, epsilons: Any, **about: Any) -> Any:
+            model(torch.ones_like(inputs))  # white, which may well turn the model
+            return None, torch.ones_like(inputs), torch.ones(1, dtype=torch.bool)
+
+    cases, target, x, decision, weight, bias = linear("one_logit")
+    attack = PeerAttack.of(Boast())
+    assert isinstance(attack, FoolboxAttack)
+    assert "0x" not in str(attack_json(attack))
+    outcomes = list(audit(tmp_path / "b", cases, target, cell(cases, (attack,), radii=(1.0,))).outcomes("cell"))
+    exact = closed_form(x, decision, weight, bias, "linf")
+    for o, e in zip(outcomes, exact, strict=True):
+        assert o.kind == "held" or e <= 1.0
+        if o.finding is not None and o.finding.cost is not None:
+            assert o.finding.cost.value <= 1.0
+    assert "held" in {o.kind for o in outcomes}
+
+
+class Failing(torch.nn.Module):
+    """Fails on a single row that is not a stored picture: what only a search asks."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Any) -> Any:
+        if bool((x != x.round()).any()):
+            raise RuntimeError("the server is gone")
+        return self.net(x)
+
+
+@foolbox_here
+def test_a_target_that_fails_stops_the_cell_although_the_library_is_in_between(tmp_path: Path) -> None:
+    cases, _, _, decision, weight, bias = linear()
+    target = TorchTarget(Failing(Linear(weight, bias)), decision)
+    attack = FoolboxAttack("LinfPGD", {"steps": 5, "rel_stepsize": 0.3, "random_start": True})
+    with pytest.raises(TargetError, match="the server is gone"):
+        audit(tmp_path / "b", cases, target, cell(cases, (attack,), radii=(2.0,), search="shipped"))
+
+
+@foolbox_here
+def test_gradients_are_refused_by_name_where_a_cell_grants_none(tmp_path: Path) -> None:
+    cases, target, *_ = linear()
+    scores = frozenset({"scores", "labels"})
+    spec = cell(cases, (FoolboxAttack("LinfPGD", PGD),), radii=(2.0,), access=scores)
+    outcomes = list(audit(tmp_path / "b", cases, target, spec).outcomes("cell"))
+    assert {o.kind for o in outcomes} == {"not_applicable"}
+    assert "peer.foolbox" in outcomes[0].why
+    # It says that it needs scores, and asks for gradients nevertheless: its own fault, told in a sentence.
+    spec = cell(cases, (FoolboxAttack("LinfPGD", PGD, "scores"),), radii=(2.0,), access=scores)
+    outcomes = list(audit(tmp_path / "c", cases, target, spec).outcomes("cell"))
+    assert {o.kind for o in outcomes} == {"errored"}
+    assert "gradients" in outcomes[0].why
+
+
+@foolbox_here
+@art_here
 def test_objects_names_and_what_is_neither() -> None:
-    with pytest.raises(NocereError, match="no attack of ART"):
-        PeerAttack.of(print)
+    import foolbox
+
+    one, two = FoolboxAttack("LinfPGD", PGD), PeerAttack.of(foolbox.attacks.LinfPGD(**PGD))
+    assert (one.name, one.needs) == (two.name, two.needs) == ("peer.foolbox", {"gradients"})
+    assert attack_json(one)["args"] == PGD
+    assert "steps=8" in str(attack_json(two)["attack"])
+    for made, said in (
+        (lambda: PeerAttack.of(print), "no attack of ART"),
+        (lambda: FoolboxAttack("Nothing"), "no attack 'Nothing'"),
+        (lambda: FoolboxAttack("LinfPGD", {"stpes": 3}), "stpes"),
+        (lambda: FoolboxAttack("LinfPGD", access="structure"), "access is"),
+        (lambda: PeerAttack.of(foolbox.attacks.LinfPGD(), args={"steps": 3}), "has its arguments already"),
+        (lambda: ArtAttack("Nothing"), "no attack 'Nothing'"),
+        (lambda: ArtAttack("FastGradientMethod", {"epsilon": 3}), "no argument 'epsilon'"),
+    ):
+        with pytest.raises(NocereError, match=said):
+            made()
+
+
+@foolbox_here
+def test_a_plan_names_it() -> None:
+    cases, target, *_ = linear()
+    table = {"name": "peer.foolbox", "attack": "LinfPGD", "args": {"steps": 3}}
+    about = {"name": "c", "threat": "image.linf", "radii": [2], "attacks": [table]}
+    spec = resolve(make_plan({"name": "p", "cell": [about]}), target, cases)
+    assert spec.cells[0].attacks == (FoolboxAttack("LinfPGD", {"steps": 3}),)
+    with pytest.raises(NocereError, match=r"Cell 'c': .*no attack 'LinfPDG'"):
+        resolve(
+            make_plan({"name": "p", "cell": [{**about, "attacks": [{**table, "attack": "LinfPDG"}]}]}), target, cases
+        )
+    assert "gradients" in spec.cells[0].threat.access
+
+
+@adv_lib_here
+def test_adv_lib_functions_get_the_norm_of_the_set(tmp_path: Path) -> None:
+    from functools import partial
+
+    cases, target, x, decision, weight, bias = linear("one_logit")
+    exact = closed_form(x, decision, weight, bias, "l2")
+    radius = float(np.ceil(np.median(exact) * 1.2))
+    attack = AdvLibAttack("fmn", {"steps": 60}, minimal=True)
+    spec = cell(cases, (attack,), pset=L2(), radii=(radius,))
+    for o, e in zip(audit(tmp_path / "b", cases, target, spec).outcomes("cell"), exact, strict=True):
+        if abs(e - radius) > 0.15 * radius:
+            assert o.kind == ("broken" if e < radius else "held")
+    fmn = AdvLibAttack("fmn")._function()
+    assert PeerAttack.of(partial(fmn, steps=3)).name == PeerAttack.of(fmn).name == "peer.adv_lib"

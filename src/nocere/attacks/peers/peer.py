@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
@@ -67,7 +68,7 @@ class PeerAttack:
 
     @staticmethod
     def of(attack: Any, **about: Any) -> PeerAttack:
-        """The attack object of ART or Foolbox, or the function of adv-lib, wrapped by what fits it.
+        """The attack object of ART or Foolbox, or the function of adv-lib (or a partial of it), wrapped by what fits.
 
         Raises:
             UsageError: it is of none of them.
@@ -76,7 +77,8 @@ class PeerAttack:
         from nocere.attacks.peers.art import ArtAttack
         from nocere.attacks.peers.foolbox import FoolboxAttack
 
-        kinds = type(attack).__mro__ if not hasattr(attack, "__module__") else (attack, *type(attack).__mro__)
+        made = attack.func if isinstance(attack, partial) else attack
+        kinds = (made, *type(made).__mro__)
         roots = {str(getattr(k, "__module__", "")).partition(".")[0] for k in kinds}
         for kind in (ArtAttack, FoolboxAttack, AdvLibAttack):
             if kind.library in roots:
@@ -165,10 +167,10 @@ class PeerAttack:
         def ask(x: Any, grad: bool) -> tuple[Any, Any]:
             heard = direct(x, np.zeros(len(x), dtype=np.intp), grad and self.access == "gradients")
             if self.access == "labels":
-                return torch.from_numpy(np.where(heard.margins > 0, 1.0, -1.0)), None
+                return torch.from_numpy(np.where(heard.margins > 0, 1.0, -1.0)), _no_way_back
             if heard.scores is None:
                 raise AttackFaultError("asked for scores without that access")
-            return heard.scores, heard.pullback
+            return heard.scores, heard.pullback or _no_way_back
 
         inner = AskedModule(ask)
         rows = job.literals.take
@@ -187,6 +189,10 @@ class PeerAttack:
         labels = self.access == "labels"
         y = torch.tensor([int(free[0]) if plain else 0])
         return Seen().eval(), y, decision.columns if plain else 2
+
+
+def _no_way_back(_: Any) -> Any:
+    raise AttackFaultError("asked for gradients without that access")
 
 
 def quiet() -> Any:
