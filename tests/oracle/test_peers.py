@@ -126,20 +126,65 @@ def test_a_search_by_labels_hears_labels_and_ends_with_its_budget(tmp_path: Path
     assert len(broken) >= N // 2
     for o in broken:
         assert o.finding.cost.value >= exact[int(o.case_id[-3:])] * (1 - 1e-6)
+    assert {o.kind for o in outcomes} <= {"broken", "held", "not_reached"}
     assert {o.meter["backward"] for o in outcomes} == {0}
     assert max(o.meter["forward"] for o in outcomes) == 150
 
 
-@foolbox_here
-def test_a_search_is_repeated_exactly_and_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(lambda: FoolboxAttack("LinfPGD", {"steps": 3}), marks=foolbox_here, id="torch"),
+        pytest.param(
+            lambda: ArtAttack("ProjectedGradientDescent", {"max_iter": 3, "num_random_init": 1}),
+            marks=art_here,
+            id="numpy",
+        ),
+    ],
+)
+def test_a_search_is_repeated_exactly_and_leaves_the_random_numbers_alone(tmp_path: Path, attack: Any) -> None:
     cases, target, *_ = linear()
-    attack = FoolboxAttack("LinfPGD", {"steps": 3, "random_start": True})
-    specs = cell(cases, (attack,), radii=(2.0,), aim="worst", ids=tuple(r.id for r in cases.refs[:4]))
-    torch.manual_seed(5)
-    state = torch.get_rng_state()
-    hashes = {audit(tmp_path / str(lanes), cases, target, specs, lanes=lanes).hash for lanes in (1, 64)}
+    spec = cell(cases, (attack(),), radii=(2.0,), aim="worst", ids=tuple(r.id for r in cases.refs[:4]))
+    hashes = set()
+    for lanes in (1, 64):
+        torch.manual_seed(lanes)
+        np.random.seed(lanes)
+        state, numpys = torch.get_rng_state(), np.random.get_state()[1]
+        hashes.add(audit(tmp_path / str(lanes), cases, target, spec, lanes=lanes).hash)
+        assert torch.equal(state, torch.get_rng_state())
+        assert np.array_equal(numpys, np.random.get_state()[1])
     assert len(hashes) == 1
-    assert torch.equal(state, torch.get_rng_state())
+
+
+@foolbox_here
+def test_the_library_sees_scores_and_gradients_of_the_net_or_labels_alone(tmp_path: Path) -> None:
+    import foolbox
+
+    seen: list[tuple[Any, Any]] = []
+
+    class Looks(foolbox.attacks.LinfPGD):
+        def __call__(self, model: Any, inputs: Any, criterion: Any, *, epsilons: Any, **about: Any) -> Any:
+            x = torch.cat([inputs, 1 - inputs, inputs / 2]).requires_grad_(True)
+            z = model(x)
+            g = torch.autograd.grad(z[:, 1].sum(), x)[0] if z.shape[1] == 4 else None
+            seen.append((z.detach(), g))
+            return None, inputs, None
+
+    cases, target, x, decision, weight, bias = linear()
+    ids = tuple(r.id for r in cases.refs[:1])
+    first = torch.from_numpy(x[:1].astype(np.float32))
+    for access in ("gradients", "labels"):
+        # A radius of the whole range, and an aim that no success ends: every row is answered.
+        spec = cell(
+            cases, (PeerAttack.of(Looks(), access=access),), radii=(255.0,), aim="worst", ids=ids, search="shipped"
+        )
+        (o,) = audit(tmp_path / access, cases, target, spec).outcomes("cell")
+        assert o.meter["forward"] == 3 + 1
+        assert o.meter["backward"] == (3 if access == "gradients" else 0)
+    (z, g), (labels, _) = seen
+    assert torch.allclose(z, Linear(weight, bias)(torch.cat([first, 255 - first, first / 2])), atol=1e-4)
+    assert torch.allclose(g.flatten(1), torch.from_numpy(255 * weight[1]).float().expand(3, -1), rtol=1e-4)
+    assert set(labels.unique().tolist()) <= {-1.0, 0.0, 1.0}
 
 
 @foolbox_here
