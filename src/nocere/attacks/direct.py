@@ -81,13 +81,15 @@ class DirectCalls:
         """
         cohort = self._cohort
         cohort.turn = Ask(x, rows, grad)
-        asked = self._prepare(cohort, cohort.turn)
-        if not asked.on.size:
-            raise Spent
         try:
+            asked = self._prepare(cohort, cohort.turn)
+            if not asked.on.size:
+                raise Spent
             return self._evaluated(asked)
         except NocereError as e:
             raise Stopped from e
+        finally:
+            cohort.turn = None  # answered: no turn that the engine should evaluate
 
     def _evaluated(self, b: Asked) -> Heard:
         cell, cohort = self._cell, self._cohort
