@@ -23,6 +23,7 @@ from nocere.audit.bundle import Bundle, evidence_path
 from nocere.audit.replay import replay
 from nocere.cases.image import FILE, read_pixels
 from nocere.core.budget import Budget
+from nocere.core.errors import PrerequisiteError
 from nocere.core.registry import entries, get
 from nocere.threats.base import Parametric
 
@@ -121,6 +122,7 @@ class Cheat:
         raise AttributeError(name)
 
     def search(self, job: Job) -> Search:
+        job.direct = _bent(job, self.how)
         honest = self.inner.search(job)
         claims: list[Certificate] = []
         try:
@@ -137,6 +139,17 @@ class Cheat:
         return [Certificate(r, k, {**_said(claims), "members": 0}) for r in range(len(job.cases)) for k in CHECKERS]
 
 
+def _bent(job: Job, how: str) -> Any:
+    """The calls of a library that evaluates the model itself, bent in the same way."""
+    direct: Any = job.direct
+
+    def call(x: Any, rows: Any = None, grad: bool = False) -> Any:
+        turn = CHEATS[how](job, Ask(x, rows, grad))
+        return direct(turn.x, turn.rows, grad) if isinstance(turn, Ask) else direct(x[:, :, ::2], rows, grad)
+
+    return call
+
+
 def _said(claims: list[Certificate]) -> dict[str, Any]:
     return {k: v for c in claims for k, v in c.data.items()}
 
@@ -148,7 +161,10 @@ def _pset(entry: Any) -> Any:
 
 
 def _made(entry: Any) -> Any:
-    attack = entry.make()
+    try:
+        attack = entry.make()
+    except PrerequisiteError as e:
+        pytest.skip(str(e))
     return replace(attack, draws=10) if hasattr(attack, "draws") else attack
 
 

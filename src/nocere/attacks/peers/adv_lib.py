@@ -19,7 +19,7 @@ EPS = ("eps", "ε")
 @register(
     "attack",
     "peer.adv_lib",
-    source="Rony & Ben Ayed, doi:10.5281/zenodo.5815063",
+    source="github.com/jeromerony/adversarial-library",
     access="as declared",
     threat="image.linf",
 )
