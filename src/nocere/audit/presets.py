@@ -120,7 +120,7 @@ def notes_standard(target: Target) -> Cells:
     """
     gradients = "gradients" in target.access
     first: list[dict[str, Any]] = [{"name": "notes.gradient"}] if gradients else []
-    search = [*first, {"name": "notes.greedy"}, {"name": "notes.beam"}, {"name": "notes.exhaustive", "limit": 2000}]
+    search = [*first, {"name": "notes.greedy"}, {"name": "notes.beam"}, {"name": "notes.exhaustive", "limit": 500}]
     words = {"radii": [1, 2, 4], "aim": "flip", "looks": 20_000, "attacks": search}
     cells: list[dict[str, Any]] = [
         {"name": name, "threat": f"notes.{threat}", **words}

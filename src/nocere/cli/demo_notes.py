@@ -17,12 +17,12 @@ preset = "notes.standard"
 not_tested = ["real notes: every note here is a phantom"]
 [cases]
 phantom = "notes.opioid"
-n = 200
+n = 150
 seed = 7
 split = "test"
 """
 HISTORY = 4_000
-SEEDS = 10
+SEEDS, SEED_HISTORY = 5, 2_000
 
 
 def demo(out: Path, told: Told) -> list[str]:
@@ -50,7 +50,7 @@ def demo(out: Path, told: Told) -> list[str]:
     told("review", 0, 1)
     found = review(bundle, spec.cases, spec.target)
     found["paper"] = papers_edit(spec.target, "high", list(spec.cases))
-    found["paper"]["seeds"] = papers_seeds(range(1, SEEDS + 1), n=HISTORY)
+    found["paper"]["seeds"] = papers_seeds(range(1, SEEDS + 1), n=SEED_HISTORY)
     write_review(found, bundle.folder)
     page = write_notes(found, bundle.folder)
     told("review", 1, 1)
