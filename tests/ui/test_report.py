@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import SITE_KEY, small_bundle
+from tests.noted import audited as noted_audit
 from tests.reviewed import audited
 
 from nocere.clinical.codes.graph import load_rules
 from nocere.report.claims import write_claims
 from nocere.report.html import write_report
+from nocere.report.notes import write_notes
 from nocere.scenarios.claims_review.paper import papers_edit
 from nocere.scenarios.claims_review.review import review
+from nocere.scenarios.notes_review.review import review as notes_review
 
 pytestmark = pytest.mark.ui
 playwright = pytest.importorskip("playwright.sync_api")
@@ -32,7 +35,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     review_of, cases, target = audited(tmp_path_factory.mktemp("claims") / "audit")
     found = review(review_of, cases, target)
     found["paper"] = papers_edit(target, found["wanted"], load_rules())
-    return {p.name: p for p in [*paths, write_claims(found, out)]}
+    noted = notes_review(*noted_audit(tmp_path_factory.mktemp("notes") / "audit"))
+    return {p.name: p for p in [*paths, write_claims(found, out), write_notes(noted, out)]}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def browser() -> Iterator[object]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["report.html", "report-share.html", "claims.html"])
+@pytest.mark.parametrize("name", ["report.html", "report-share.html", "claims.html", "notes.html"])
 def test_accessible_self_contained_and_not_too_wide(
     files: dict[str, Path], browser: object, name: str, width: int
 ) -> None:

@@ -162,4 +162,5 @@ def _forest(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _short(name: str) -> str:
-    return {"coding-supported": "coding, supported", "coding-any": "coding, any"}.get(name, SETS.get(name, (name,))[0])
+    short = {"coding-supported": "coding, supported", "coding-any": "coding, any", "reorder": "another order"}
+    return short.get(name, SETS.get(name, (name,))[0])

@@ -44,7 +44,7 @@ def record_of(sample: Sample, case_id: str) -> Case[dict[str, Any]]:
         patient=case_id,
     )
     truth = Truth.of(LABELS[p.misuse])
-    parts = {
+    parts: dict[str, Case[Any]] = {
         "note": case_of(sample, case_id),
         "claim": Case(case_id, claim, {}, truth, case_id, {}, sha256(dumps(claim.to_json()))),
     }
