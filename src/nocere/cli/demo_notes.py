@@ -67,11 +67,11 @@ def _papers(p: dict[str, Any]) -> list[str]:
     from nocere.report.notes import share
 
     lines = [f"  The paper's sentence: {p['text']}"]
-    for e in p["verified"]:
-        lines.append(
-            f"    {e['before']} -> {e['after']}: grade {e['grade']}, {e['codes'][0]} -> {e['codes'][1]} "
-            f"({'; '.join(e['evidence'])})"
-        )
+    lines += [
+        f"    {e['before']} -> {e['after']}: grade {e['grade']}, {e['codes'][0]} -> {e['codes'][1]} "
+        f"({'; '.join(e['evidence'])})"
+        for e in p["verified"]
+    ]
     verdict = "high, then low: the paper's edit flips it" if p["flips"] else "the paper's edit does not flip it"
     lines.append(f"    {verdict} (margin towards high {p['before']:.2f}, then {p['after']:.2f})")
     for name, s in p["sets"].items():

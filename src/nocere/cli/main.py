@@ -110,6 +110,13 @@ COMMANDS = {
         owner.pem --until 2026-12-31 --queries 100000 --out lesions.json`
         """,
     ),
+    "shortcuts": (
+        "nocere.cli.shortcuts:shortcuts",
+        """Tell how much of the label needs no lesion: thumbnails, borders, corners, file forms, attributes.
+
+        Example: `nocere shortcuts plan.toml --out shortcuts`
+        """,
+    ),
     "report": (
         "nocere.cli.report:report",
         """Write the report of an audit again, or one that may leave the house.

@@ -1,4 +1,4 @@
-"""`nocere notes`: say whether two wordings of a note say the same; show what is in a note; review an audit of wordings."""
+"""`nocere notes`: whether two wordings of a note say the same; what is in a note; an audit of wordings reviewed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ app = App(
 def verify(original: Path, edited: Path, /, *, lexicon: Path | None = None, json: Flag = False) -> int:
     """Say whether an edited note says clinically the same, edit by edit.
 
-    Every edit is graded: A surface, B same concept, C coding variant (a coder would bill it differently), D contradiction.
-    What is not known is refused. Exit code 0: accepted; 1: refused.
+    Every edit is graded: A surface, B same concept, C coding variant (a coder would bill it differently),
+    D contradiction. What is not known is refused. Exit code 0: accepted; 1: refused.
 
     Example: `nocere notes verify before.txt after.txt`
 

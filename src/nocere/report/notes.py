@@ -20,7 +20,10 @@ SETS = {
     "surface": ("surface", "spelling, abbreviations, formats (grade A, line 0)"),
     "same-concept": ("same concept", "synonyms of one code as well (A and B, line 2)"),
     "coding-supported": ("coding variants with support", "other codes that the record supports, too (A to C, line 2)"),
-    "coding-any": ("coding variants, support unknown", "other codes of the same umbrella, support not asked for (line 3)"),
+    "coding-any": (
+        "coding variants, support unknown",
+        "other codes of the same umbrella, no support asked for (line 3)",
+    ),
     "boilerplate": ("boilerplate added", "sentences that say nothing of the patient (line 2)"),
     "reorder": ("sentences in another order", "within their section, none that refers to another (line 0)"),
 }
@@ -85,9 +88,10 @@ def summary(found: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"  {words}, up to {r['edits']} edits: turned {share(r['turned'])}, {r['certified']} certified"
             )
-    for p in found["phrases"]:
-        lines.append(f"  one phrase for all notes ({p['cell']}): turns {share(p['held_out'])} of held-out notes")
-    return lines
+    return lines + [
+        f"  one phrase for all notes ({p['cell']}): turns {share(p['held_out'])} of held-out notes"
+        for p in found["phrases"]
+    ]
 
 
 def share(e: Mapping[str, Any] | None) -> str:

@@ -85,7 +85,8 @@ def view(bundle: Bundle, *, share_key: bytes | None = None) -> dict[str, Any]:
         "indicators": [_indicator(i, units) for i in bundle.indicators],
         "sanity": [c["name"] for c in plan["cells"] if c.get("sanity")],
         "figure": None if figure is None else shown(figure),
-        "cells": [cell_view(bundle, c, measures, counts[c["name"]], shield) for c in tests_the_model(plan)],
+        "cells": (cells := [cell_view(bundle, c, measures, counts[c["name"]], shield) for c in tests_the_model(plan)]),
+        "by_access": _by_access(plan, cells),
         "not_tested": _not_tested(plan, shield),
         "unknown": _unknown(counts, outcomes, shield),
         "clean": [number(m) for m in measures if not m.cell and m.group == "all" and m.line is None],
@@ -162,6 +163,19 @@ def _model(plan: Mapping[str, Any], decision: Decision, shield: Shield) -> dict[
         "decision": target["decision"]["kind"].replace("_", " "),
         "stochastic": target["stochastic"],
     }
+
+
+def _by_access(plan: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each level of access found, and why nothing is known of the others."""
+    offered = set(plan["target"]["access"])
+    rows = []
+    for level, words in ACCESS.items():
+        found = [{"cell": c["name"], "result": c["result"]} for c in cells if c["access"] == level]
+        given = level not in ("structure", "gradients", "scores", "labels") or level in offered
+        why = "no search of this plan had it" if given else "the model as it was given offers none"
+        if found or level in ("gradients", "scores", "labels"):
+            rows.append({"level": level, "words": words, "found": found, "why": "" if found else why})
+    return rows
 
 
 def _not_tested(plan: Mapping[str, Any], shield: Shield) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def _gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:
     flat = torch.where(index < 0, index + x.shape[axis], index)
     picked = x.index_select(axis, flat.reshape(-1))
     axis %= x.ndim
-    return picked.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return picked.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
 def _pad(a: Attributes, x: Tensor, pads: Any = None, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:

@@ -49,7 +49,7 @@ def flips(bundle: Bundle, notes: Sequence[Worded]) -> list[dict[str, Any]]:
 
 
 def grades(notes: Sequence[Worded]) -> list[dict[str, Any]]:
-    """Of the notes that the widest set turned: the worst grade of their edits against the number of concepts touched."""
+    """Of the notes that the widest set turned: the worst grade of their edits, and the number of places."""
     tally: Counter[tuple[str, int]] = Counter()
     for n in notes:
         v = n.verified(WIDE)

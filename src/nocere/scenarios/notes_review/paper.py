@@ -1,4 +1,4 @@
-"""The paper's own edit under a model: does it flip the sentence, how is it graded, where does it rank among all rewordings?
+"""The paper's own edit under a model: does it flip the sentence, how is it graded, and where does it rank?
 
 What is compared is the figure's second wording, with every wording of the same sentence by at most as many licensed
 edits. Where the sentence is no note of the kind that the model was trained on, the same pair of edits is also made in

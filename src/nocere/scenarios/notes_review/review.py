@@ -64,7 +64,7 @@ def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
         "grades": grades(notes),
         "concepts": concepts(notes),
         "sampled": sampled(bundle),
-        "phrases": phrases(bundle, cases),
+        "phrases": phrases(bundle),
         "controls": reactions([n.case for n in notes[:CONTROLLED]], target),
         "examples": examples(bundle, notes),
     }
@@ -72,14 +72,11 @@ def review(bundle: Bundle, cases: CaseSet, target: Target) -> dict[str, Any]:
 
 def sampled(bundle: Bundle) -> list[dict[str, Any]]:
     """Wordings drawn and not chosen: share of draws that turn the decision, over all notes and at the worst 5 %."""
-    rows = []
-    for m in bundle.measures:
-        if m.key in ("draw_flip_share", "draw_flip_share_p95", "cases_with_a_flip") and m.group == "all":
-            rows.append(m.to_json())
-    return rows
+    keys = ("draw_flip_share", "draw_flip_share_p95", "cases_with_a_flip")
+    return [m.to_json() for m in bundle.measures if m.key in keys and m.group == "all"]
 
 
-def phrases(bundle: Bundle, cases: CaseSet) -> list[dict[str, Any]]:
+def phrases(bundle: Bundle) -> list[dict[str, Any]]:
     """Universal phrases: what was fitted, and how many held-out notes it turned."""
     rows = []
     for cell in bundle.plan["cells"]:

@@ -1,7 +1,7 @@
 """Notes of an audit with what other wordings did to them, cell by cell.
 
-They are read from the bundle of an audit with the preset `notes.standard`, in which every turned note is a file with its
-proof.
+They are read from the bundle of an audit with the preset `notes.standard`, in which every turned note is a file with
+its proof.
 """
 
 from __future__ import annotations
