@@ -158,7 +158,9 @@ def test_clean_scores_are_the_same(forms: dict[str, Any], cases: CaseSet) -> Non
         np.testing.assert_allclose(target.scores(batch), want, atol=1e-5, err_msg=name)
     white = {n for n, t in forms.items() if "gradients" in t.access}
     assert white == {"module", "torchscript", "pt2", "onnx", "monai"}
-    assert len({t.fingerprint for t in forms.values()}) == len(forms)
+    # A bundle of MONAI is the same module with the same weights; the other forms are files of their own.
+    assert forms["monai"].fingerprint == forms["module"].fingerprint
+    assert len({t.fingerprint for t in forms.values()}) == len(forms) - 1
 
 
 def outcomes(out: Path, cases: CaseSet, target: Any, access: str) -> dict[tuple[str, Any], str]:

@@ -40,6 +40,7 @@ def shortcuts(
     """
     from nocere.audit.plan import load_cases
     from nocere.cli.output import show_json
+    from nocere.core.files import private_folder
     from nocere.report.shortcuts import summary, write_shortcuts
     from nocere.scenarios.shortcuts.probe import probe, write_probe
     from nocere.targets.card import load_target
@@ -53,6 +54,7 @@ def shortcuts(
         source=_source(table, cases.parent),
         seed=seed,
     )
+    private_folder(out)
     write_probe(found, out)
     page = write_shortcuts(found, out)
     if json:
