@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import SITE_KEY, small_bundle
-from tests.noted import audited as noted_audit
+from tests.noted_audit import audited as noted_audit
 from tests.reviewed import audited
 
 from nocere.clinical.codes.graph import load_rules

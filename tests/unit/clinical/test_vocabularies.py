@@ -104,6 +104,7 @@ def packages(tmp_path, monkeypatch):
     """Writes stand-ins in front of whatever is installed; their code fails when it is run."""
 
     def writes(name: str, path: str, content: bytes, release: str = "9.9"):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # what other tests imported would be found first
         home = tmp_path / name
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / "__init__.py").write_text("raise RuntimeError('run')")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.noted import audited
+from tests.noted_audit import audited
 
 from nocere.audit.bundle import Bundle
 from nocere.cases.phantoms.notes import draw, opioid
