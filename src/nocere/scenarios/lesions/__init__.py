@@ -1,0 +1,1 @@
+"""Where on a picture an attack works: on what a reader marked, on the rest of the anatomy, or beside it."""
