@@ -1,8 +1,9 @@
 """How much of a perturbation lies on the lesion, on other anatomy and on the background, beside their area.
 
 Regions are the reader's mask; anatomy, which is everything brighter than the background; and the background, the pixels
-whose every channel lies below DARK of the stored range and that touch the picture's edge (the dark frame of a fundus
-photograph or a radiograph). A rule of ours, and no segmentation: a picture without such a frame has no background.
+whose every channel is as dark as DARK of the whole range (of stored values; of DICOM, as the file's own window shows
+them) and that touch the picture's edge (the dark frame of a fundus photograph or a radiograph). A rule of ours, and no
+segmentation: a picture without such a frame has no background.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nocere.audit.bundle import Bundle, evidence_path
-from nocere.cases.image import FILE, read_pixels
+from nocere.audit.codecs import codec_named
 from nocere.cases.masks import marked
+from nocere.clinical.dicom.display import TOP, displayed, of_header
 from nocere.core.case import Case, CaseSet
 from nocere.core.errors import UsageError
 from nocere.core.intervals import cluster_bootstrap
 
-DARK = 0.06  # of the stored range
+DARK = 0.06  # of the range
 REGIONS = ("lesion", "anatomy", "background")
 
 
@@ -46,11 +48,16 @@ def regions(case: Case[Any]) -> dict[str, NDArray[np.bool_]]:
         raise UsageError(f"Case {case.id} has no mask.", "Name a column of masks in the manifest (docs/plans.md).")
     from scipy.ndimage import label
 
-    dark = (case.x <= DARK * np.iinfo(case.x.dtype).max).all(axis=0)
+    dark = (brightness(case) <= DARK).all(axis=0)
     parts, _ = label(dark)
     edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
     background = np.isin(parts, edge[edge > 0]) & ~mask
     return {"lesion": mask, "anatomy": ~(mask | background), "background": background}
+
+
+def brightness(case: Case[Any]) -> NDArray[np.float64]:
+    """Values [C, H, W] from 0 to 1: stored ones over the range of their bits, DICOM as its window shows it."""
+    return np.asarray(displayed(of_header(case.header, len(case.x)), case.x) / TOP)
 
 
 def spread(case: Case[Any], x: NDArray[Any]) -> Spread:
@@ -82,17 +89,19 @@ def shares(bundle: Bundle, cases: CaseSet) -> list[dict[str, Any]]:
         cases: the cases that it was run on.
     """
     rows = []
+    codec = codec_named(bundle.plan["cases"]["codec"])
     for cell in bundle.plan["cells"]:
         found, without = [], 0
         for o in bundle.outcomes(cell["name"]):
-            name = f"{evidence_path(cell['name'], o.case_id, o.radius)}/{FILE}"
-            if o.kind != "broken" or name not in bundle.manifest["files"]:
+            folder = f"{evidence_path(cell['name'], o.case_id, o.radius)}/"
+            files = {n.removeprefix(folder): bundle.bytes(n) for n in bundle.manifest["files"] if n.startswith(folder)}
+            if o.kind != "broken" or not files:
                 continue
             case = cases.load(o.case_id)
             if not case.mask:
                 without += 1
                 continue
-            found.append(spread(case, read_pixels(bundle.bytes(name), name)))
+            found.append(spread(case, codec.decode(files)[0]))
         if found or without:
             rows.append({"cell": cell["name"], "n": len(found), "without_mask": without, "regions": _rows(found)})
     return rows

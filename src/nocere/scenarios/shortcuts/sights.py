@@ -85,12 +85,14 @@ WITHOUT_LESION = ("border", "corners", "file")
 
 
 def of_file(data: bytes) -> Array:
-    """Of a file that is no DICOM: size, form, and the quantisation tables of a JPEG; no pixel of it."""
-    out = np.zeros(8 + 2 * TABLE)
-    out[0] = np.log(len(data))
+    """Of a file that is no DICOM: size, form, and the quantisation tables of a JPEG; no pixel of it.
+
+    How many bytes it has is left out: a compressed file is as long as its pixels are busy.
+    """
+    out = np.zeros(7 + 2 * TABLE)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            out[1:7] = (
+            out[0:6] = (
                 *image.size,
                 len(image.getbands()),
                 image.format == "JPEG",
@@ -98,11 +100,11 @@ def of_file(data: bytes) -> Array:
                 len(image.getexif()),
             )
             tables = getattr(image, "quantization", None) or {}
-            out[7] = len(tables)
+            out[6] = len(tables)
             for i, table in sorted(tables.items())[:2]:
-                out[8 + TABLE * min(i, 1) :][: len(table)] = table[:TABLE]
+                out[7 + TABLE * min(i, 1) :][: len(table)] = table[:TABLE]
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        # Not a picture that Pillow reads: the number of its bytes is all that is told of it.
+        # Not a picture that Pillow reads: nothing is told of it.
         pass
     return out
 
